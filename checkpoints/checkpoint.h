@@ -86,9 +86,9 @@ void checkpoint_image_touch(CheckpointImage *image);
 NODISCARD Status checkpoint_snapshot(CheckpointImage *image, const CheckpointContents *contents);
 
 /* The same without copying the tensors' data, which may still be arriving: checkpoint_write waits
- * for them and copies them as it goes, and checkpoint_image_finish, on the thread of the snapshot,
- * what is left of them; nothing if they do not arrive. Until then they must not change. Values and
- * texts are copied at once. */
+ * for them and copies them as it goes, and checkpoint_image_finish, on any thread, what is left of
+ * them; nothing if they do not arrive. Until then they must not change. Values and texts are copied
+ * at once. */
 NODISCARD Status checkpoint_snapshot_begin(CheckpointImage *image,
                                            const CheckpointContents *contents);
 void checkpoint_image_finish(const CheckpointImage *image);

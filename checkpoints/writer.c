@@ -3,6 +3,7 @@
 #include "checkpoints/file_layout.h"
 #include "core/base/thread.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -10,6 +11,9 @@ struct CheckpointWriter {
     CheckpointImage *image, *manifest; /* manifest: NULL before the first that this rank writes */
     pthread_t thread;
     bool is_working; /* the thread is not joined yet; until then it owns the fields below */
+    pthread_t toucher;
+    bool is_touching;                   /* the toucher is not joined yet */
+    const CheckpointContents *contents; /* what the thread begins the snapshot of */
     const char *dir;
     int64_t step;
     CheckpointKeep keep;
@@ -17,14 +21,18 @@ struct CheckpointWriter {
     int index; /* of the shard */
     bool commits, is_given_up;
     StatusRecord outcome;
-    atomic_bool is_done; /* its work */
+    atomic_bool has_begun; /* the snapshot, or it has failed */
+    atomic_bool is_done;   /* its work */
 };
 
-static void *touch_image(void *argument) {
-    CheckpointWriter *writer = argument;
-    checkpoint_image_touch(writer->image);
-    atomic_store(&writer->is_done, true);
+static void *touch_image(void *image) {
+    checkpoint_image_touch(image);
     return NULL;
+}
+
+static void touch_end(CheckpointWriter *writer) {
+    if (writer->is_touching) pthread_join(writer->toucher, NULL);
+    writer->is_touching = false;
 }
 
 static void *copy_image(void *writer) {
@@ -46,14 +54,29 @@ static Status image_save(CheckpointWriter *w) {
     return checkpoint_write(w->image, w->dir, w->step, w->keep);
 }
 
+/* Of this thread, because training would wait 6 ms for HDF5, and longer for a first save that comes
+ * before the image is touched. */
+static Status snapshot_begin(CheckpointWriter *writer) {
+    touch_end(writer);
+    Status status = checkpoint_snapshot_begin(writer->image, writer->contents);
+    atomic_store(&writer->has_begun, true);
+    return status;
+}
+
 static Status shard_save(CheckpointWriter *w) {
     TRY(shards_write(&w->save, w->index, w->image, w->keep, &w->is_given_up));
     if (w->is_given_up || !w->commits) return OK;
     return shards_commit(&w->save, w->manifest, w->keep, &w->is_given_up);
 }
 
-static void *write_image(void *writer) {
-    work(writer, image_save);
+static void *write_image(void *argument) {
+    CheckpointWriter *writer = argument;
+    Status status = snapshot_begin(writer);
+    status_keep(status, &writer->outcome);
+    if (failed(status))
+        atomic_store(&writer->is_done, true);
+    else
+        work(writer, image_save);
     return NULL;
 }
 
@@ -72,7 +95,10 @@ static Status begin(CheckpointWriter *writer, void *(*work)(void *)) {
 
 static Status writer_build(CheckpointWriter *writer, size_t image_bytes) {
     TRY(checkpoint_image_create(image_bytes, &writer->image));
-    return begin(writer, touch_image);
+    atomic_init(&writer->has_begun, true);
+    TRY(thread_start("the checkpoint thread", touch_image, writer->image, &writer->toucher));
+    writer->is_touching = true;
+    return OK;
 }
 
 Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter **out) {
@@ -87,21 +113,31 @@ Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter **out) {
     return OK;
 }
 
-Status checkpoint_writer_wait(CheckpointWriter *writer) {
+/* Ends the previous save. */
+static Status end(CheckpointWriter *writer) {
     if (!writer->is_working) return OK;
     pthread_join(writer->thread, NULL);
     writer->is_working = false;
     return status_restore(&writer->outcome);
 }
 
+Status checkpoint_writer_wait(CheckpointWriter *writer) {
+    Status status = end(writer);
+    touch_end(writer);
+    return status;
+}
+
 Status checkpoint_writer_save(CheckpointWriter *writer, const CheckpointContents *contents,
                               const char *dir, int64_t step, CheckpointKeep keep) {
-    TRY(checkpoint_writer_wait(writer));
-    TRY(checkpoint_snapshot_begin(writer->image, contents));
+    TRY(end(writer));
+    writer->contents = contents;
     writer->step = step;
     writer->dir = dir;
     writer->keep = keep;
-    return begin(writer, write_image);
+    atomic_store(&writer->has_begun, false);
+    Status status = begin(writer, write_image);
+    if (failed(status)) atomic_store(&writer->has_begun, true);
+    return status;
 }
 
 static Status manifest_snapshot(CheckpointWriter *writer, const ShardedSave *save,
@@ -133,6 +169,7 @@ Status checkpoint_writer_save_shard(CheckpointWriter *writer, ShardedSave *save,
 }
 
 void checkpoint_writer_copy_rest(const CheckpointWriter *writer) {
+    while (!atomic_load(&writer->has_begun)) sched_yield();
     if (!checkpoint_writer_is_idle(writer)) checkpoint_image_finish(writer->image);
 }
 

@@ -12,9 +12,10 @@ typedef struct CheckpointWriter CheckpointWriter;
  * STATUS_FAILURE without a thread. */
 NODISCARD Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter **out);
 
-/* Begins a snapshot and starts checkpoint_write to `dir`, which outlives the save. The tensors must
- * not change before checkpoint_writer_copy_rest. Errors: those of the previous save, after which
- * nothing is saved; those of checkpoint_snapshot. */
+/* Starts a snapshot and checkpoint_write to `dir` on another thread. `contents`, what it points to
+ * and the tensors must not change before checkpoint_writer_copy_rest, and `dir` outlives the save.
+ * Until then no other thread may use HDF5. Errors: those of the previous save, after which nothing
+ * is saved; STATUS_FAILURE without a thread. */
 NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
                                         const CheckpointContents *contents, const char *dir,
                                         int64_t step, CheckpointKeep keep);
@@ -26,8 +27,9 @@ NODISCARD Status checkpoint_writer_save_shard(CheckpointWriter *writer, ShardedS
                                               int index, const CheckpointContents *parts,
                                               const CheckpointContents *whole, CheckpointKeep keep);
 
-/* Copies what the save in flight has not copied yet, with all threads, once it has arrived. After
- * it the tensors may change. Does nothing if no save is in flight. */
+/* Waits until the save in flight has begun its snapshot, and copies what it has not copied yet,
+ * with all threads, once it has arrived. After it the tensors may change. Does nothing if no save
+ * is in flight. */
 void checkpoint_writer_copy_rest(const CheckpointWriter *writer);
 
 /* Whether another rank has ended the last save of a shard; after checkpoint_writer_wait. */
