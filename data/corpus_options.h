@@ -1,6 +1,7 @@
 /* How the files of a corpus become documents. */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,4 +11,5 @@ typedef struct CorpusOptions {
     const uint8_t *separator; /* of the documents in plain text */
     size_t separator_bytes;   /* 0: a file is one document */
     bool takes_anything;      /* plain text is not checked to be text */
+    const volatile sig_atomic_t *interrupted; /* ends the reading: text_stream_open */
 } CorpusOptions;

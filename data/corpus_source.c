@@ -104,8 +104,11 @@ static Status kind_find(CorpusSource *source, const CorpusOptions *options) {
 }
 
 Status corpus_source_open(const InputPath *input, const CorpusOptions *options, CorpusSource *out) {
-    *out = (CorpusSource){.path = input->path, .is_named = input->is_named, .copy = -1};
-    TRY(text_stream_open(input->path, &out->stream));
+    *out = (CorpusSource){.path = input->path,
+                          .is_named = input->is_named,
+                          .copy = -1,
+                          .interrupted = options->interrupted};
+    TRY(text_stream_open(input->path, options->interrupted, &out->stream));
     out->bytes = text_stream_file_bytes(out->stream);
     out->is_plain = out->bytes >= 0 && !text_stream_is_compressed(out->stream);
     TRY(kind_find(out, options));
@@ -125,8 +128,9 @@ void corpus_source_close(CorpusSource *source) {
 static Status stream_take(const CorpusSource *source, TextStream **out) {
     *out = source->stream;
     if (source->stream != NULL) return OK;
-    if (source->copy >= 0) return text_stream_of_file(source->copy, shown(source), out);
-    TRY(text_stream_open(source->path, out));
+    if (source->copy >= 0)
+        return text_stream_of_file(source->copy, shown(source), source->interrupted, out);
+    TRY(text_stream_open(source->path, source->interrupted, out));
     if (text_stream_file_bytes(*out) == source->bytes) return OK;
     text_stream_close(out);
     return ERROR(STATUS_DATA, "%s: its size changed during reading; start again", source->path);

@@ -19,6 +19,7 @@ typedef struct CorpusSource {
     TextStream *stream; /* of a pipe from the start; of a file while it is read */
     double share;       /* of a table, read so far */
     int copy;           /* descriptor of the copy of a pipe, plain text; -1: none */
+    const volatile sig_atomic_t *interrupted; /* text_stream_open */
 } CorpusSource;
 
 NODISCARD Status corpus_source_open(const InputPath *input, const CorpusOptions *options,

@@ -5,14 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { INPUT_BYTES = 256 << 10, LONGEST_MAGIC = 4 };
+enum { INPUT_BYTES = 256 << 10, LONGEST_MAGIC = 4, WAIT_MILLISECONDS = 100 };
 
 struct TextStream {
     const char *path;
+    const volatile sig_atomic_t *interrupted; /* NULL: never */
     int fd;
     bool is_regular, is_borrowed;
     int64_t size;       /* of the file, or TEXT_UNKNOWN_SIZE */
@@ -42,11 +44,26 @@ static Status cannot_open(const char *path) {
     return ERROR(code, "%s: cannot open it: %s", path, strerror(errno));
 }
 
+static Status interruption_check(const TextStream *s) {
+    if (s->interrupted == NULL || *s->interrupted == 0) return OK;
+    return ERROR(STATUS_FAILURE, "%s: interrupted while reading", s->path);
+}
+
+/* Looks for an interruption now and then: a signal may come just before a wait, and then does not
+ * end it. */
+static Status pipe_wait(const TextStream *s) {
+    struct pollfd pipe = {.fd = s->fd, .events = POLLIN};
+    do TRY(interruption_check(s));
+    while (poll(&pipe, 1, WAIT_MILLISECONDS) <= 0);
+    return OK;
+}
+
 static Status pipe_read(TextStream *s, uint8_t *out, size_t capacity, size_t *got) {
     ssize_t n;
     do {
+        TRY(pipe_wait(s));
         n = read(s->fd, out, capacity);
-    } while (n < 0 && errno == EINTR);
+    } while (n < 0 && (errno == EINTR || errno == EAGAIN));
     *got = n < 0 ? 0 : (size_t)n;
     if (n >= 0) return OK;
     return ERROR(STATUS_FAILURE, "%s: cannot read it: %s", s->path, strerror(errno));
@@ -63,6 +80,7 @@ static Status file_read(TextStream *s, uint8_t *out, size_t capacity, size_t *go
 /* Reads further bytes of the file behind those that are left in the input buffer. */
 static Status input_fill(TextStream *s) {
     size_t kept = s->input_end - s->input_at, got = 0, space = INPUT_BYTES - kept;
+    TRY(interruption_check(s));
     memmove(s->input, s->input + s->input_at, kept);
     s->input_at = 0;
     s->input_end = kept;
@@ -172,13 +190,15 @@ static Status stream_begin(TextStream *s) {
     return next_read(s, s->head, sizeof s->head, &s->head_end);
 }
 
-static Status stream_create(int fd, bool is_borrowed, const char *path, TextStream **out) {
+static Status stream_create(int fd, bool is_borrowed, const char *path,
+                            const volatile sig_atomic_t *interrupted, TextStream **out) {
     TextStream *s = *out = calloc(1, sizeof *s);
     if (s == NULL) {
         if (!is_borrowed) file_close(fd);
         return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     }
     s->path = path;
+    s->interrupted = interrupted;
     s->fd = fd;
     s->is_borrowed = is_borrowed;
     Status status = stream_begin(s);
@@ -186,15 +206,18 @@ static Status stream_create(int fd, bool is_borrowed, const char *path, TextStre
     return status;
 }
 
-Status text_stream_open(const char *path, TextStream **out) {
-    if (strcmp(path, "-") == 0) return stream_create(STDIN_FILENO, true, "standard input", out);
+Status text_stream_open(const char *path, const volatile sig_atomic_t *interrupted,
+                        TextStream **out) {
+    if (strcmp(path, "-") == 0)
+        return stream_create(STDIN_FILENO, true, "standard input", interrupted, out);
     *out = NULL;
-    int fd = file_open(path, O_RDONLY, 0);
-    return fd < 0 ? cannot_open(path) : stream_create(fd, false, path, out);
+    int fd = file_open(path, O_RDONLY | O_NONBLOCK, 0); /* a pipe is waited for where it is read */
+    return fd < 0 ? cannot_open(path) : stream_create(fd, false, path, interrupted, out);
 }
 
-Status text_stream_of_file(int fd, const char *path, TextStream **out) {
-    return stream_create(fd, true, path, out);
+Status text_stream_of_file(int fd, const char *path, const volatile sig_atomic_t *interrupted,
+                           TextStream **out) {
+    return stream_create(fd, true, path, interrupted, out);
 }
 
 void text_stream_close(TextStream **stream) {

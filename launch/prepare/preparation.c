@@ -79,7 +79,8 @@ static Status corpus_take(Preparation *p) {
     CorpusOptions how = {.field = o->field,
                          .separator = p->separator.bytes,
                          .separator_bytes = p->separator.length,
-                         .takes_anything = o->input == INPUT_TEXT};
+                         .takes_anything = o->input == INPUT_TEXT,
+                         .interrupted = p->interrupted};
     return corpus_open(&p->inputs, &how, &p->corpus);
 }
 
@@ -262,6 +263,7 @@ Status prepare_run(const PrepareOptions *options, char *const *inputs, int count
     if (!failed(status)) {
         status = run(p, inputs, count);
         if (failed(status)) progress_clear(&p->progress);
+        if (failed(status) && *interrupted != 0) status = interruption_check(p);
         preparation_close(p);
         if (failed(status)) directory_undo(options->out, made);
     }

@@ -281,8 +281,35 @@ def an_interrupt_cleans_up(work):
     check(not os.path.exists(work + "/new"), "leftovers")
 
 
+def an_interrupt_ends_a_wait_for_text(work):
+    """For a writer, for more bytes before the documents begin, and in a long first reading."""
+    fifo, zeros = work + "/fifo", work + "/zeros.gz"
+    os.mkfifo(fifo)
+    reader, writer = os.pipe()
+    os.write(writer, b"text " * 10000)
+    with gzip.open(zeros, "wb", compresslevel=1) as file:
+        for _ in range(400):
+            file.write(b"text\n" * 200000)
+    for source, number in ((fifo, signal.SIGTERM), ("-", signal.SIGINT), (zeros, signal.SIGTERM)):
+        child = subprocess.Popen([PREPARE, source, "--out=" + work + "/new/out"], stdin=reader,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        while not os.path.exists(work + "/new/out"):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        began = time.monotonic()
+        child.send_signal(number)
+        said = child.communicate(timeout=60)[1].decode()
+        check(child.returncode == -number, "%s: exit code %s" % (source, child.returncode))
+        check(said == "prepare: error: interrupted by %s; nothing was written\n" %
+              signal.strsignal(number), "%s: %r" % (source, said))
+        check(time.monotonic() - began < 5, "%s: it took long" % source)
+        check(not os.path.exists(work + "/new"), "leftovers")
+
+
 if __name__ == "__main__":
     main(directories_and_lists, compressed_text_is_the_same, separators_cut_documents, json_lines,
          tables, a_lost_library_is_named_where_it_is_needed, the_split_takes_documents_by_the_seed,
          the_shuffle_is_of_the_whole_set, shards_follow_each_other, ten_thousand_files,
-         the_page_of_datasets_works, an_interrupt_cleans_up)
+         the_page_of_datasets_works, an_interrupt_cleans_up,
+         an_interrupt_ends_a_wait_for_text)
