@@ -1,6 +1,7 @@
 #include "data/token_file.h"
 
 #include "core/base/checked.h"
+#include "core/base/utf8.h"
 #include "data/hdf5_tokens.h"
 #include "data/known_files.h"
 #include "data/llmc_tokens.h"
@@ -33,13 +34,16 @@ typedef struct FileHead {
     size_t size;
 } FileHead;
 
+/* In UTF-8; the end of the head may cut a character. */
 static bool is_text(const FileHead *head) {
-    for (size_t i = 0; i < head->size; i++) {
+    size_t size = utf8_cut(head->bytes, head->size);
+    for (size_t i = 0; i < size; i++) {
         uint8_t byte = head->bytes[i];
         bool is_control = byte < ' ' && byte != '\n' && byte != '\r' && byte != '\t';
-        if (is_control || byte >= 0x7f) return false;
+        if (is_control || byte == 0x7f) return false;
     }
-    return head->size >= 16; /* shorter matches could be tokens */
+    bool is_whole = utf8_valid_prefix(head->bytes, size) == size;
+    return is_whole && head->size >= 16; /* shorter matches could be tokens */
 }
 
 static Status nanogpt_read(TokenFile *file, const FileHead *head) {

@@ -156,6 +156,8 @@ static void bad_headerless_files(void) {
     check_bad_bytes("\x01\x00\x02\x00\x03", 5, "5 bytes are not a whole number");
     check_bad_bytes("To be, or not to be, that is the question.", 42,
                     "is text, not a token file; make token files with ./prepare");
+    check_bad_bytes("\xC3\x80 la for\xC3\xAAt, en \xC3\xA9t\xC3\xA9: \xE2\x80\x9Cl\xE0", 31,
+                    "is text, not a token file"); /* the last character is cut */
     check_bad_bytes("\x1f\x8b\x08\x00", 4, "gzip; decompress it first");
     check_bad_bytes("\x28\xb5\x2f\xfd\x00\x00", 6, "zstd; decompress it first");
     check_bad_bytes("PK\x03\x04\x00\x00", 6, "zip archive");
