@@ -11,6 +11,7 @@ enum {
     MAGIC = 20240522,
     VERSION = 1,
     HEADER_BYTES = 1024,
+    HEAD_BYTES = 64,
     QUESTION_MARK = 65535,
     HEAD_WORDS = 5,
     MOST_BYTES = 1 << 30,
@@ -26,15 +27,30 @@ typedef struct ChoiceReader {
     int64_t choice_capacity, question_capacity;
 } ChoiceReader;
 
+/* The bytes of a mark that says UTF-8, which some editors write. */
+static size_t mark_bytes(const char *text) { return strncmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; }
+
+/* Spaces and blank lines may stand before the first name of the first object. */
+static ChoiceFormat format_of(const char *head) {
+    static const char spaces[] = " \t\r\n";
+    int32_t magic = 0;
+    memcpy(&magic, head, sizeof magic);
+    if (magic == MAGIC) return CHOICES_LLMC;
+    head += mark_bytes(head);
+    head += strspn(head, spaces);
+    if (*head != '{') return CHOICES_NONE;
+    head += 1 + strspn(head + 1, spaces);
+    return *head == '"' ? CHOICES_JSON : CHOICES_NONE;
+}
+
 ChoiceFormat choice_set_format(const char *path) {
     InputFile file;
-    int32_t magic = 0;
+    char head[HEAD_BYTES + 1] = "";
     if (failed(input_open(path, &file))) return CHOICES_NONE;
-    bool is_read =
-        file.bytes >= sizeof magic && !failed(input_read(&file, &magic, sizeof magic, 0));
+    size_t bytes = file.bytes < HEAD_BYTES ? (size_t)file.bytes : HEAD_BYTES;
+    bool is_read = !failed(input_read(&file, head, bytes, 0));
     input_close(&file);
-    if (is_read && magic == MAGIC) return CHOICES_LLMC;
-    return is_read && memcmp(&magic, "{\"", 2) == 0 ? CHOICES_JSON : CHOICES_NONE;
+    return is_read ? format_of(head) : CHOICES_NONE;
 }
 
 void choice_set_free(ChoiceSet *set) {
@@ -150,7 +166,7 @@ static Status llmc_read(ChoiceReader *r, const char *bytes, size_t size, TokenBu
     Words words = {(const uint16_t *)(const void *)(bytes + HEADER_BYTES),
                    (const uint16_t *)(const void *)(bytes + size / 2 * 2)};
     for (; r->number < header[2]; r->number++) TRY(question_take(r, &words, context, choice));
-    return OK;
+    return words.at == words.end && size % 2 == 0 ? OK : cut_off(r);
 }
 
 /* ---- JSON lines ------------------------------------------------------------------------------ */
@@ -211,12 +227,12 @@ static Status json_read(ChoiceReader *r, const char *bytes, size_t size, TokenBu
                      "format instead",
                      r->path);
     const char *end = bytes + size;
-    for (const char *line = bytes, *next; line < end; line = next) {
+    for (const char *line = bytes + mark_bytes(bytes), *next; line < end; line = next) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         next = newline == NULL ? end : newline + 1;
         r->number++;
         if (strspn(line, " \t\r\n") >= (size_t)(next - line)) continue;
-        json_t *object = json_loadb(line, (size_t)(next - line), 0, NULL);
+        json_t *object = json_loadb(line, (size_t)(next - line), JSON_REJECT_DUPLICATES, NULL);
         Status status = object_take(r, object, context, choice);
         json_decref(object);
         TRY(status);
@@ -231,8 +247,9 @@ Status choice_set_read(const char *path, Tokenizer *tokenizer, int64_t vocab_siz
     char *bytes;
     size_t size;
     TRY(input_read_whole(path, MOST_BYTES, &bytes, &size));
-    Status status = bytes[0] == '{' ? json_read(&r, bytes, size, &context, &choice)
-                                    : llmc_read(&r, bytes, size, &context, &choice);
+    bool is_llmc = size >= HEAD_BYTES && format_of(bytes) == CHOICES_LLMC;
+    Status status = is_llmc ? llmc_read(&r, bytes, size, &context, &choice)
+                            : json_read(&r, bytes, size, &context, &choice);
     if (!failed(status) && out->n_questions == 0)
         status = ERROR(STATUS_DATA, "%s: has no questions", path);
     token_buffer_free(&context);

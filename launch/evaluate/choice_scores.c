@@ -75,6 +75,14 @@ static int64_t choice_of(const Scoring *s, const ChoiceQuestion *question, bool 
     return best;
 }
 
+/* A loss that is not finite is neither less nor greater than others, so there is no answer. */
+static bool all_are_finite(const Scoring *s) {
+    for (int64_t i = 0; i < s->set->n_choices; i++) {
+        if (!isfinite(s->sums[i])) return false;
+    }
+    return true;
+}
+
 static double error_of(double p, int64_t n) {
     return n > 1 ? sqrt(p * (1 - p) / (double)(n - 1)) : (double)NAN;
 }
@@ -89,7 +97,8 @@ static void scores_take(const Scoring *s, ChoiceScores *out) {
         nats += s->sums[question->first + question->answer];
         tokens += s->set->choices[question->first + question->answer].length;
     }
-    double p = (double)right / (double)n, q = (double)normalized / (double)n;
+    double answers = all_are_finite(s) ? (double)n : (double)NAN;
+    double p = (double)right / answers, q = (double)normalized / answers;
     *out = (ChoiceScores){n, p, error_of(p, n), q, error_of(q, n), nats / (double)tokens};
 }
 

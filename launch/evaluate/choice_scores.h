@@ -8,7 +8,8 @@
 
 typedef struct ChoiceScores {
     int64_t questions;
-    double accuracy, std_error;          /* sqrt(p (1 - p) / (n - 1)); NaN for one question */
+    /* NaN if any loss is not finite; the errors also for one question: sqrt(p (1 - p) / (n - 1)) */
+    double accuracy, std_error;
     double normalized, normalized_error; /* by the loss per token */
     double loss;                         /* of the right choices, nats per token */
 } ChoiceScores;

@@ -1,6 +1,7 @@
 #include "launch/evaluate/result_print.h"
 
 #include "core/base/escape.h"
+#include "launch/base/readable.h"
 #include "launch/base/streams.h"
 
 #include <jansson.h>
@@ -38,8 +39,9 @@ static void evaluation_say(const EvaluationCase *about, const Evaluation *result
     char details[96];
     evaluation_details(result, details, sizeof details);
     escape_say(stdout, "loss %.6f%s | perplexity %.4g | %lld tokens of %s | %s, %s on %s, %.2f s",
-               result->loss, details, exp(result->loss), (long long)result->tokens, about->data,
-               about->model, about->dtype, about->device, about->seconds);
+               readable_real(result->loss), details, readable_real(exp(result->loss)),
+               (long long)result->tokens, about->data, about->model, about->dtype, about->device,
+               about->seconds);
 }
 
 Status evaluation_print(const EvaluationCase *about, const Evaluation *result) {
@@ -60,8 +62,8 @@ static void scores_say(const EvaluationCase *about, const ChoiceScores *scores) 
                "accuracy %.4f +- %.4f | per token %.4f +- %.4f | loss %.4f | %lld questions of %s "
                "| %s, %s on %s, %.2f s",
                scores->accuracy, scores->std_error, scores->normalized, scores->normalized_error,
-               scores->loss, (long long)scores->questions, about->data, about->model, about->dtype,
-               about->device, about->seconds);
+               readable_real(scores->loss), (long long)scores->questions, about->data, about->model,
+               about->dtype, about->device, about->seconds);
 }
 
 Status choice_scores_print(const EvaluationCase *about, const ChoiceScores *scores) {

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { DRAW_BITS = 32 }; /* of the token's number in a draw; the sample's is above them */
+
 typedef struct SampledText {
     TokenBuffer tokens;
     size_t printed; /* of the tokens */
@@ -88,7 +90,7 @@ static Status tokens_draw(Samples *s, int64_t i, float *logits) {
     int32_t end_of_text = tokenizer_end_of_text(generator_tokenizer(s->generator));
     for (int64_t b = 0; b < s->count; b++) {
         SampledText *sample = &s->rows[b];
-        uint64_t draw = (uint64_t)((s->first + b) * most + i);
+        uint64_t draw = (uint64_t)(s->first + b) << DRAW_BITS | (uint64_t)i;
         if (sample->is_complete) continue;
         TRY(sampling_draw(&s->options->sampling, draw, logits + b * stride, s->V, s->scratch,
                           &s->next[b]));

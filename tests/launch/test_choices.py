@@ -6,6 +6,7 @@ import json
 import os
 import struct
 
+from broken_model import broken_copy
 from e2e import WORK, check, equal, main, run, trained
 
 T, DATA, USAGE = 32, 65, 64
@@ -122,6 +123,8 @@ def bad_questions_are_named():
         ('{"ctx": "a", "endings": ["b", "c"]}', "not a question; write {"),
         ('{"ctx": "a", "endings": ["b", "c"], "label": ""}', "the answer is none of"),
         ('{"cut', "not a question; write {"),
+        ('{"context": "a", "choices": ["b", "c"], "answer": 0, "answer": 1}',
+         "not a question; write {"),
     ):
         path = json_file("bad.jsonl", QUESTIONS[:1])
         with open(path, "a", encoding="utf-8") as file:
@@ -129,9 +132,41 @@ def bad_questions_are_named():
         done = evaluate(path, code=DATA)
         check("bad.jsonl:2: " + message in done.errors()[0], repr(done))
     path = llmc_file("cut.bin", QUESTIONS)
-    os.truncate(path, 1024 + 150)
-    done = evaluate(path, code=DATA)
-    check("the question is cut off or damaged" in done.errors()[0], repr(done))
+    size = os.path.getsize(path)
+    for change in (1024 + 150, size + 1, size + 2):  # cut; more than the header says
+        os.truncate(path, change)
+        done = evaluate(path, code=DATA)
+        check("the question is cut off or damaged" in done.errors()[0], repr(done))
+        llmc_file("cut.bin", QUESTIONS)
+
+
+def questions_may_begin_with_a_mark_and_spaces():
+    path = json_file("plain.jsonl", QUESTIONS)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    wanted = dict(result(path), seconds=0, data="")
+    for name, changed in (("mark", "\ufeff" + text), ("blank", "\n \n" + text),
+                          ("spaces", text.replace("{", "{  "))):
+        with open(os.path.join(WORK, name), "w", encoding="utf-8") as file:
+            file.write(changed)
+        equal(dict(result(file.name), seconds=0, data=""), wanted, name)
+
+
+def losses_that_are_not_finite_answer_nothing():
+    """A NaN is not less than any loss, so that the first choice would count as the answer."""
+    broken = broken_copy(trained())
+    for more in ((), ("--json", )):
+        done = run("evaluate", broken, json_file("q.jsonl", QUESTIONS), *more)
+        equal(done.code, 0, repr(done))
+        if more:
+            found = json.loads(done.out)
+            equal([found[key] for key in ("accuracy", "accuracy_norm", "accuracy_stderr", "loss")],
+                  [None] * 4, "scores")
+        else:
+            check(done.out.startswith("accuracy nan +- nan | per token nan +- nan | loss nan |"),
+                  repr(done))
+    line = run("evaluate", broken).out
+    check(line.startswith("loss nan | perplexity nan |"), line)
 
 
 def windows_overlap_by_the_stride():
@@ -154,4 +189,5 @@ def windows_overlap_by_the_stride():
 
 
 main(choices_have_the_losses_of_their_tokens, hellaswag_is_read_as_it_comes,
-     bad_questions_are_named, windows_overlap_by_the_stride)
+     bad_questions_are_named, questions_may_begin_with_a_mark_and_spaces,
+     losses_that_are_not_finite_answer_nothing, windows_overlap_by_the_stride)

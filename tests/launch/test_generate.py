@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
 """./generate: samples from a run, and its errors if there is nothing to sample from."""
 
-import ctypes
-import json
 import os
 import re
 import shutil
 import signal
-import struct
 import subprocess
 
+from broken_model import broken_copy
 from e2e import (ENVIRONMENT, LIMIT, PROGRAMS, SANITIZED, WORK, Skip, check, checkpoints, config,
                  equal, main, run, run_directory, start, train)
 
@@ -117,6 +115,11 @@ def samples_do_not_depend_on_the_batch():
               "%d samples" % count)
 
 
+def nor_on_their_length():
+    short, long = (samples_of(num_samples=3, max_new_tokens=n, start="a ") for n in (10, 25))
+    equal([text[:10] for text in long], [text[:10] for text in short], "the first tokens")
+
+
 def top_p():
     equal(samples_of(top_p=1), samples_of(), "top-p 1")
     equal(samples_of(top_p=1e-6), samples_of(temperature=0), "a small top-p")
@@ -218,43 +221,9 @@ def output_that_is_lost():
     check(len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr, done.stderr)
 
 
-class Hash128(ctypes.Structure):
-    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
-
-
-def spoil(checkpoint, values, replacement):
-    """Replaces bytes of a checkpoint and gives it the hashes of docs/checkpoints.md: a good file of
-    bad weights."""
-    with open(checkpoint, "rb") as file:
-        data = file.read()
-    image, trailer = data[:-56].replace(values, replacement), data[-56:]
-    equal(data.count(values), 1, "places of the weights")
-    xxhash = ctypes.CDLL("libxxhash.so.0")
-    xxhash.XXH3_128bits.restype, xxhash.XXH3_64bits.restype = Hash128, ctypes.c_uint64
-    found = xxhash.XXH3_128bits(image, ctypes.c_size_t(len(image)))
-    trailer = trailer[:32] + struct.pack(">QQ", found.high, found.low)
-    trailer += struct.pack("<Q", xxhash.XXH3_64bits(trailer, ctypes.c_size_t(48)))
-    with open(checkpoint, "wb") as file:
-        file.write(image + trailer)
-
-
-def tensor(source, name):
-    """The bytes of a run's tensor."""
-    target = os.path.join(WORK, "tensor.safetensors")
-    equal(run("convert", source, target).code, 0, "convert")
-    with open(target, "rb") as file:
-        data = file.read()
-    (length,) = struct.unpack_from("<Q", data)
-    begin, end = json.loads(data[8:8 + length])["transformer." + name]["data_offsets"]
-    return data[8 + length + begin:8 + length + end]
-
-
 def weights_that_are_not_finite():
     """One line instead of bytes that mean nothing, whatever the sampling."""
-    broken = os.path.join(WORK, "broken")
-    shutil.copytree(trained(), broken)
-    values = tensor(trained(), "ln_f.weight")
-    spoil(checkpoints(broken)[-1], values, struct.pack("<f", float("nan")) + values[4:])
+    broken = broken_copy(trained())
     for temperature in (0, 1):
         done = generate(broken, code=1, temperature=temperature)
         check(len(done.errors()) == 1 and "logits are not finite" in done.err, repr(done))
@@ -280,6 +249,9 @@ def what_is_not_there():
 
 
 def bad_flags():
+    done = run("generate", trained(), "temperature=1")
+    equal(done.code, 64, repr(done))
+    check("'temperature=1'; did you mean '--temperature=1'?" in done.err, repr(done))
     for flag in ("--num-samples=0", "--num-samples=many", "--temperature=-1", "--top-k", "--heat=1",
                  "--max-new-tokens=1.5", "--seed=1=2", "another_run", "--top-p=0", "--top-p=1.1",
                  "--dtype=float64"):
@@ -291,9 +263,8 @@ def bad_flags():
 
 if __name__ == "__main__":
     main(all_flags, it_has_learned_the_words, a_seed_repeats, temperature_0_takes_the_likeliest,
-         samples_do_not_depend_on_the_batch, top_p, a_text_longer_than_the_context,
-         a_restart_from_any_token_gives_the_same_text, the_report, ctrl_c_and_a_closed_pipe,
-         types_of_a_gpu,
-         a_start_from_a_file_and_longer_than_the_context, from_a_checkpoint_by_its_name,
-         an_empty_start, output_that_is_lost, weights_that_are_not_finite, what_is_not_there,
-         bad_flags)
+         samples_do_not_depend_on_the_batch, nor_on_their_length, top_p,
+         a_text_longer_than_the_context, a_restart_from_any_token_gives_the_same_text, the_report,
+         ctrl_c_and_a_closed_pipe, types_of_a_gpu, a_start_from_a_file_and_longer_than_the_context,
+         from_a_checkpoint_by_its_name, an_empty_start, output_that_is_lost,
+         weights_that_are_not_finite, what_is_not_there, bad_flags)
