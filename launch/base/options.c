@@ -122,6 +122,15 @@ static bool is_override(const char *argument) {
     return bytes > 0 && argument[bytes] == '=';
 }
 
+/* `temperature=1` for `--temperature=1`. */
+static Status unexpected(const CommandLine *program, const char *argument) {
+    const Option *option = find_option(program, argument, strcspn(argument, "="));
+    bool lacks_dashes = option != NULL && strchr(argument, '=') != NULL;
+    return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; %s%.200s%s", argument,
+                 lacks_dashes ? "did you mean '--" : "see --help", lacks_dashes ? argument : "",
+                 lacks_dashes ? "'?" : "");
+}
+
 static Status parse_operand(const CommandLine *program, char *argument, Arguments *out) {
     if (program->takes_overrides && is_override(argument)) {
         out->overrides[out->override_count++] = argument;
@@ -133,7 +142,7 @@ static Status parse_operand(const CommandLine *program, char *argument, Argument
                      program->name, program->operands);
     }
     if (program->most >= 0 && out->operand_count >= program->most) {
-        return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; see --help", argument);
+        return unexpected(program, argument);
     }
     out->operands[out->operand_count++] = argument;
     return OK;

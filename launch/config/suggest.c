@@ -1,9 +1,11 @@
 #include "launch/config/suggest.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
-enum { LONGEST = 63 };
+enum { LONGEST = 63, SHORTEST_START = 3 };
 
 static size_t smallest(size_t a, size_t b, size_t c) {
     size_t least = a < b ? a : b;
@@ -35,8 +37,22 @@ size_t slip_most(const char *word) {
     return length < 3 ? length - (length > 0) : length < 6 ? 2 : length / 3;
 }
 
+/* The shortest name that starts with the word, in either case; of a short word, all of the name. */
+static const char *completed(const char *word, const char *const *names) {
+    const char *found = NULL;
+    size_t length = strlen(word);
+    for (; *names != NULL; names++) {
+        bool starts = strncasecmp(word, *names, length) == 0,
+             is_short = length < SHORTEST_START && (*names)[length] != '\0';
+        if (!starts || is_short || length == 0) continue;
+        if (found == NULL || strlen(*names) < strlen(found)) found = *names;
+    }
+    return found;
+}
+
 const char *suggest(const char *word, const char *const *names) {
-    const char *nearest = NULL;
+    const char *nearest = completed(word, names);
+    if (nearest != NULL) return nearest;
     size_t least = slip_most(word) + 1;
     for (; *names != NULL; names++) {
         size_t distance = edit_distance(word, *names, least - 1);

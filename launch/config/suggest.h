@@ -10,5 +10,6 @@ size_t edit_distance(const char *a, const char *b, size_t most);
 /* The largest distance that is small enough to be a typing error in this word. */
 size_t slip_most(const char *word);
 
-/* The name nearest to `word` if it is near enough, otherwise NULL. `names` is NULL-terminated. */
+/* The name that starts with `word`, otherwise the nearest if it is near enough, otherwise NULL.
+ * `names` is NULL-terminated. */
 const char *suggest(const char *word, const char *const *names);

@@ -107,6 +107,9 @@ static void bad_lines_are_refused(void) {
     check_refused(&train, "a", "b", "unexpected argument 'b'; see --help");
     check_refused(&train, "--plam", NULL, "unknown option '--plam'; did you mean '--plan'?");
     check_refused(&train, "--hlep", NULL, "did you mean '--help'?");
+    check_refused(&train, "--temp=1", NULL,
+                  "unknown option '--temp=1'; did you mean '--temperature'?");
+    check_refused(&train, "--PLAN", NULL, "did you mean '--plan'?");
     check_refused(&train, "-plan", NULL, "unknown option '-plan'; did you mean '--plan'?");
     check_refused(&train, "-Z", NULL, "unknown option '-Z'; see --help");
     check_refused(&train, "--resum=x", NULL,
