@@ -13,8 +13,8 @@
  * before HDF5 sees a byte of the file. A hostile file can have a valid hash, so links, external
  * storage, virtual datasets, chunks and filters are refused.
  *
- * Functions that use HDF5 (snapshot, open, read, close) are not thread-safe: one thread of the
- * program uses HDF5. Nothing here is collective: rank 0 writes; every rank may read. */
+ * Snapshots into several images may be taken at once; one thread of the program reads. Nothing here
+ * is collective: rank 0 writes; every rank may read. */
 #pragma once
 
 #include "core/base/arena.h"

@@ -11,6 +11,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,8 +250,13 @@ static Status temporary_file_open(char path[PATH_MAX], int *fd) {
                  strerror(error), strerror(errno));
 }
 
+/* Writers begin snapshots on threads of their own: one in memory beside one of shards. */
+static pthread_mutex_t hdf5_lock = PTHREAD_MUTEX_INITIALIZER;
+
 /* Writes the file without its tensors' data. */
 static Status skeleton_write(const char *path, const CheckpointContents *contents, size_t *places) {
+    pthread_mutex_lock(&hdf5_lock);
+    hdf5_begin();
     hid_t texts = -1, access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_stdio(access); /* the default driver looks for the name behind the path */
     H5Pset_file_locking(access, false, true);
@@ -262,6 +268,7 @@ static Status skeleton_write(const char *path, const CheckpointContents *content
     if (texts >= 0) H5Gclose(texts);
     if (file >= 0 && H5Fclose(file) < 0 && !failed(status)) status = cannot_build(hdf5_reason());
     H5Pclose(access);
+    pthread_mutex_unlock(&hdf5_lock);
     return status;
 }
 
@@ -279,7 +286,6 @@ static Status skeleton_take(int fd, const CheckpointContents *contents, Checkpoi
 }
 
 Status checkpoint_snapshot_begin(CheckpointImage *image, const CheckpointContents *contents) {
-    hdf5_begin();
     image->n_pieces = 0;
     image->size = 0;
     image->arrive = contents->arrive;

@@ -14,8 +14,8 @@ NODISCARD Status checkpoint_writer_create(size_t image_bytes, CheckpointWriter *
 
 /* Starts a snapshot and checkpoint_write to `dir` on another thread. `contents`, what it points to
  * and the tensors must not change before checkpoint_writer_copy_rest, and `dir` outlives the save.
- * Until then no other thread may use HDF5. Errors: those of the previous save, after which nothing
- * is saved; STATUS_FAILURE without a thread. */
+ * Until then other threads use HDF5 only in snapshots. Errors: those of the previous save, after
+ * which nothing is saved; STATUS_FAILURE without a thread. */
 NODISCARD Status checkpoint_writer_save(CheckpointWriter *writer,
                                         const CheckpointContents *contents, const char *dir,
                                         int64_t step, CheckpointKeep keep);
