@@ -118,17 +118,31 @@ static int child_await(Child *c, const Config *config) {
     return is_ours ? status_exit_code(STATUS_STOPPED) : code;
 }
 
-/* The first error line; without one, the last line. */
+/* The first paragraph of mpirun's first notice, which stands between lines of dashes; NULL without
+ * one. Changes the text. */
+static const char *notice_find(char *text) {
+    char *notice = strstr(text, "-----");
+    if (notice == NULL) return NULL;
+    notice += strspn(notice, "-\r\n ");
+    char *blank = strstr(notice, "\n\n"), *closing = strstr(notice, "\n-----");
+    if (blank != NULL) *blank = '\0';
+    if (closing != NULL) *closing = '\0';
+    for (char *end = notice; (end = strchr(end, '\n')) != NULL;) *end = ' ';
+    return *notice == '\0' ? NULL : notice;
+}
+
+/* The first error line; without one, a notice of mpirun or the last line. */
 static void cause_find(Child *c, Attempt *a) {
     const char *text = NULL, *found = NULL, *last = NULL;
     if (failed(text_file_read(&c->arena, c->errors, &text)) || text == NULL) text = "";
-    char *rest = arena_strdup(&c->arena, text);
+    char *rest = arena_strdup(&c->arena, text), *again = arena_strdup(&c->arena, text);
     while (rest != NULL && found == NULL) {
         const char *line = strsep(&rest, "\n");
         const char *error = strstr(line, "error: ");
         if (error != NULL) found = error + strlen("error: ");
         if (*line != '\0') last = line;
     }
+    if (found == NULL && again != NULL) found = notice_find(again);
     escape_text(found != NULL  ? found
                 : last != NULL ? last
                                : "no message",

@@ -33,6 +33,24 @@ static Status line_parse(char *line, const char *path, int number, SupervisedHos
     return OK;
 }
 
+static bool is_this_host(const char *name) {
+    char mine[256] = "";
+    if (gethostname(mine, sizeof mine - 1) != 0) return false;
+    return strcmp(name, mine) == 0 || strcmp(name, "localhost") == 0;
+}
+
+/* A host may stand on several lines, one for each slot. mpirun refuses two counts of slots. */
+static void host_add(HostList *hosts, SupervisedHost host) {
+    for (int i = 0; i < hosts->count; i++) {
+        SupervisedHost *known = &hosts->items[i];
+        bool is_same = strcmp(known->name, host.name) == 0 ||
+                       (is_this_host(known->name) && is_this_host(host.name));
+        if (is_same) known->slots += host.slots;
+        if (is_same) return;
+    }
+    hosts->items[hosts->count++] = host;
+}
+
 Status hosts_read(const char *path, Arena *arena, HostList *out) {
     const char *text = NULL;
     *out = (HostList){0};
@@ -44,15 +62,9 @@ Status hosts_read(const char *path, Arena *arena, HostList *out) {
     for (int number = 1; rest != NULL; number++) {
         SupervisedHost host;
         TRY(line_parse(strsep(&rest, "\n"), path, number, &host));
-        if (host.name != NULL) out->items[out->count++] = host;
+        if (host.name != NULL) host_add(out, host);
     }
     return out->count > 0 ? OK : ERROR(STATUS_CONFIG, "%s: names no host", path);
-}
-
-static bool is_this_host(const char *name) {
-    char mine[256] = "";
-    if (gethostname(mine, sizeof mine - 1) != 0) return false;
-    return strcmp(name, mine) == 0 || strcmp(name, "localhost") == 0;
 }
 
 /* Starts `AGENT HOST true`. The agent is the first of a list separated by colons. */

@@ -1,4 +1,5 @@
-/* The hosts of a hostfile as mpirun reads it: `NAME slots=N`, with `#` comments. */
+/* The hosts of a hostfile as mpirun reads it: `NAME slots=N`, with `#` comments, or a line for each
+ * slot. */
 #pragma once
 
 #include "core/base/arena.h"
@@ -9,7 +10,7 @@
 
 typedef struct SupervisedHost {
     const char *name;
-    int64_t slots; /* 1 if the line has none */
+    int64_t slots; /* of all its lines; 1 of a line that has none */
     bool answers;
 } SupervisedHost;
 

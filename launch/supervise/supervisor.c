@@ -6,6 +6,7 @@
 #include "launch/base/process.h"
 #include "launch/base/signals.h"
 #include "launch/run/run_checkpoint.h"
+#include "launch/run/run_lock.h"
 #include "launch/study/overdue.h"
 #include "launch/supervise/attempt.h"
 #include "launch/supervise/hosts.h"
@@ -72,10 +73,21 @@ static int64_t checkpoint_newest(const Config *config) {
     return memory > disk ? memory : disk;
 }
 
-/* Counts failures since the newest checkpoint was new, and keeps the cause of the first. */
+/* Fails if a run uses the directory, and names it. */
+static Status directory_check(const Config *config) {
+    RunLock *lock = NULL;
+    if (!run_lock_is_taken(config->output)) return OK;
+    TRY(run_lock_take(config->output, &lock)); /* succeeds where there are no locks */
+    run_lock_release(&lock);
+    return OK;
+}
+
+/* Counts failures since the newest checkpoint was new, and keeps the cause of the first. A run that
+ * still uses the directory is another one, whose checkpoints do not count. */
 static void failure_count(Supervisor *s) {
     int64_t newest = checkpoint_newest(s->config);
-    if (newest != s->checkpoint) s->failures = 0;
+    bool is_alone = !failed(directory_check(s->config));
+    if (newest != s->checkpoint && is_alone) s->failures = 0;
     s->checkpoint = newest;
     if (s->failures++ == 0) snprintf(s->first_cause, sizeof s->first_cause, "%s", s->attempt.cause);
 }
@@ -159,10 +171,12 @@ static bool is_asked_to_save(const Attempt *a) {
     return a->code == status_exit_code(STATUS_STOPPED) && signals_request() == STOP_SAVE;
 }
 
-/* A requeued job continues the count of its last incident. */
+/* A requeued job continues the count of its last incident; the lock of a dead host may outlive it.
+ */
 static Status start(Supervisor *s) {
     const char *restarts = getenv("SLURM_RESTART_COUNT");
     s->job = s->options->hostfile == NULL ? getenv("SLURM_JOB_ID") : NULL;
+    if (s->job == NULL) TRY(directory_check(s->config));
     s->checkpoint = checkpoint_newest(s->config);
     if (s->options->hostfile != NULL) TRY(hosts_read(s->options->hostfile, &s->arena, &s->hosts));
     if (s->job != NULL && restarts != NULL && atoi(restarts) > 0) {

@@ -7,9 +7,10 @@ sanitizers: no
 import json
 import os
 import signal
+import tempfile
 
 from e2e import (ENVIRONMENT, WORK, check, checkpoints, config, equal, rank_of, run,
-                 run_directory, start, states, train)
+                 run_directory, start, states, train, write)
 from e2e import main
 
 
@@ -43,21 +44,76 @@ def what_would_come_again_ends_it():
     equal(done.code, 78, repr(done))
 
 
-def the_first_cause_is_named_after_all_tries():
-    folder, count = os.path.join(WORK, "bin"), os.path.join(WORK, "count")
-    os.mkdir(folder)
+def fake_mpirun(script):
+    """PATH with an mpirun that runs the script, and a file with a line for each of its starts."""
+    folder, count = tempfile.mkdtemp(dir=WORK), tempfile.mktemp(dir=WORK)
     with open(folder + "/mpirun", "w", encoding="utf-8") as file:
-        file.write("#!/bin/sh\necho >> %s\n"
-                   "echo \"train: error: cause $(wc -l < %s)\" >&2\nexit 1\n" % (count, count))
+        file.write("#!/bin/sh\necho >> %s\ncount=$(wc -l < %s)\n%s\nexit 1\n" %
+                   (count, count, script))
     os.chmod(folder + "/mpirun", 0o755)
-    done = run("supervise", config("endless"), "--ranks=2", "--tries=3",
-               PATH=folder + ":" + ENVIRONMENT["PATH"])
+    return folder + ":" + ENVIRONMENT["PATH"], count
+
+
+def the_first_cause_is_named_after_all_tries():
+    path, count = fake_mpirun('echo "train: error: cause $count" >&2')
+    done = run("supervise", config("endless"), "--ranks=2", "--tries=3", PATH=path)
     equal(done.code, 1, repr(done))
     check("gave up after 3 failures without a new checkpoint; the first: cause 1;" in done.err,
           repr(done))
     check("attempt 2 failed" in done.err and "starts again in 2 s from the beginning" in done.err,
           repr(done))
     equal(os.path.getsize(count), 3, "attempts")
+
+
+def a_notice_of_mpirun_is_a_cause():
+    rule = "-" * 74
+    for text, cause in (("note\n%s\nNo host\nis free:\n\n  node1\n%s\nlast\n" % (rule, rule),
+                         "No host is free:"), ("%s\nNo host.\n%s\n" % (rule, rule), "No host."),
+                        ("%s\n\n" % rule, rule), ("one\ntwo\n\n", "two"), ("", "no message")):
+        path, _ = fake_mpirun("cat >&2 <<'END'\n%sEND" % text)
+        done = run("supervise", config("notice"), "--ranks=2", "--tries=1", PATH=path)
+        check("; the first: %s; see" % cause in done.err, "%r: %r" % (text, done))
+
+
+def a_host_may_stand_on_a_line_for_each_slot():
+    path = os.path.join(WORK, "hosts")
+    for text in ("localhost\nlocalhost # again\n", "localhost slots=1\n%s\n" % os.uname().nodename):
+        write(path, text)
+        done = run("supervise", config("lines", output=tempfile.mkdtemp(dir=WORK)),
+                   "--hostfile=" + path, "--ranks=2", "--tries=1")
+        check(done.code == 0 and "2 ranks" in done.out, repr(done))
+
+
+def a_directory_in_use_is_left_alone():
+    """Also if its run makes new checkpoints, which are no progress of the supervisor's."""
+    path = config("used", training__stop={"steps": 1000000}, checkpoint__interval="5 steps",
+                  checkpoint__keep=2)
+    other = start(["train", path])
+    try:
+        other.wait_for(r"(?m)^step 20/")
+        done = run("supervise", path, "--ranks=2")
+        check(done.code == 1 and len(done.errors()) == 1 and "attempt" not in done.err, repr(done))
+        check("another run is using this directory: process %d" % other.process.pid in done.err,
+              repr(done))
+    finally:
+        other.send(signal.SIGKILL)
+        other.end()
+
+
+def checkpoints_of_another_run_are_no_progress():
+    """It starts while this one's first attempt fails."""
+    path = config("taken", training__stop={"steps": 1000000}, checkpoint__interval="5 steps",
+                  checkpoint__keep=2)
+    mpirun, count = fake_mpirun("sleep 1; echo 'train: error: cause' >&2")
+    job = start(["supervise", path, "--ranks=2", "--tries=3"], PATH=mpirun)
+    job.wait_until(lambda: os.path.exists(count), "no attempt")
+    other = start(["train", path])
+    try:
+        done = job.end(60)
+        check(done.code == 1 and "gave up after 3 failures" in done.err, repr(done))
+    finally:
+        other.send(signal.SIGKILL)
+        other.end()
 
 
 def a_request_to_stop_is_passed_on():
@@ -71,4 +127,6 @@ def a_request_to_stop_is_passed_on():
 
 if __name__ == "__main__":
     main(a_killed_run_goes_on, what_would_come_again_ends_it,
-         the_first_cause_is_named_after_all_tries, a_request_to_stop_is_passed_on)
+         the_first_cause_is_named_after_all_tries, a_notice_of_mpirun_is_a_cause,
+         a_host_may_stand_on_a_line_for_each_slot, a_directory_in_use_is_left_alone,
+         checkpoints_of_another_run_are_no_progress, a_request_to_stop_is_passed_on)
