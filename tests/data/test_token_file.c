@@ -156,13 +156,22 @@ static void bad_headerless_files(void) {
     check_bad_bytes("\x01\x00\x02\x00\x03", 5, "5 bytes are not a whole number");
     check_bad_bytes("To be, or not to be, that is the question.", 42,
                     "is text, not a token file; make token files with ./prepare");
-    check_bad_bytes("\xC3\x80 la for\xC3\xAAt, en \xC3\xA9t\xC3\xA9: \xE2\x80\x9Cl\xE0", 31,
+    check_bad_bytes("\xC3\x80 la for\xC3\xAAt, en \xC3\xA9t\xC3\xA9: \xE2\x80\x9Cl\xE0", 29,
                     "is text, not a token file"); /* the last character is cut */
     check_bad_bytes("\x1f\x8b\x08\x00", 4, "gzip; decompress it first");
     check_bad_bytes("\x28\xb5\x2f\xfd\x00\x00", 6, "zstd; decompress it first");
     check_bad_bytes("PK\x03\x04\x00\x00", 6, "zip archive");
     check_bad_bytes("\x93NUMPY\x01\x00", 8, "NumPy array");
     check_bad_bytes("PAR1\x00\x00", 6, "Parquet");
+    check_bad_bytes("\x7f\x45LF\x02\x01", 6, "a program; make token files of text");
+    check_bad_bytes("RIFF\x10\x00", 6, "a sound");
+    check_bad_bytes("\x80\x04\x95\x00", 4, "a pickle of Python");
+    check_bad_bytes("\xc6\xd7\x34\x01\x03\x00", 6, "a model of llm.c");
+    check_bad_bytes("\x8a\xd8\x34\x01\x01\x00", 6, "./evaluate takes them");
+    check_bad_bytes("\x10\x02\x00\x00\x00\x00\x00\x00{\"a\"", 12, "safetensors");
+    char archive[512] = "text";
+    memcpy(archive + 257, "ustar", 5);
+    check_bad_bytes(archive, sizeof archive, "a tar archive; use ./prepare on its text");
     mkdir(bad_path(), 0777);
     check_bad("a directory; name a token file in it, such as ");
     CHECK(mkfifo(bad_path(), 0666) == 0);
