@@ -14,6 +14,12 @@ static double number_of(const json_t *object, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
+/* INFINITY for a loss that was not finite: JSON has null for it. */
+static double loss_of(const json_t *object, const char *key) {
+    bool is_null = key != NULL && json_is_null(json_object_get(object, key));
+    return is_null ? INFINITY : number_of(object, key);
+}
+
 /* Numbers that are no counts, such as 1e300, are missing: a count becomes an int64_t. */
 static double count_of(const json_t *object, const char *key) {
     const double most = 9007199254740992; /* 2^53 */
@@ -32,13 +38,13 @@ static RunRecord record_of(const json_t *object, const char *metric) {
                        .tokens = count_of(object, "tokens"),
                        .train_s = number_of(object, "train_s"),
                        .train_loss = number_of(object, "train/loss"),
-                       .val_loss = number_of(object, "val/loss"),
+                       .val_loss = loss_of(object, "val/loss"),
                        .tok_per_s = number_of(object, "tok_per_s"),
                        .mem_bytes = count_of(object, "mem_bytes"),
                        .noise_scale = number_of(object, "noise_scale"),
                        .joules = number_of(object, "joules"),
                        .mfu = number_of(object, "mfu"),
-                       .metric = number_of(object, metric)};
+                       .metric = loss_of(object, metric)};
 }
 
 bool run_record_parse(const char *line, size_t bytes, const char *metric, RunRecord *out) {

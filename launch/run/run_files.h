@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A line of metrics.jsonl, by its keys. */
+/* A line of metrics.jsonl, by its keys. val_loss and metric: INFINITY if they were not finite. */
 typedef struct RunRecord {
     double step, tokens, train_s, train_loss, val_loss, tok_per_s, mem_bytes;
     double noise_scale, joules, mfu;

@@ -108,15 +108,13 @@ static double loss_kept(const Tuning *t, int rung, int keep) {
 
 static const char *why_ended(Study *study, const Tuning *t, const TuneCandidate *c, int rung,
                              double kept) {
-    const StudyPoint *point = point_of(study, c);
+    const PointStatus *s = &point_of(study, c)->status;
+    bool has_trained = s->state == POINT_DONE || s->state == POINT_WAITING;
+    const char *lost = has_trained ? "its loss is not finite" : point_state_name(s->state);
+    if (isinf(c->losses[rung])) return s->has_diverged ? "diverged" : lost;
     const char *text =
-        isinf(c->losses[rung])
-            ? arena_printf(&study->arena, "%s",
-                           point->status.has_diverged ? "diverged"
-                                                      : point_state_name(point->status.state))
-            : arena_printf(&study->arena,
-                           "%.4f at %.3g%% of the budget; the rung kept %.4f and less",
-                           c->losses[rung], 100 * t->shares[rung], kept);
+        arena_printf(&study->arena, "%.4f at %.3g%% of the budget; the rung kept %.4f and less",
+                     c->losses[rung], 100 * t->shares[rung], kept);
     return text == NULL ? "" : text;
 }
 

@@ -88,7 +88,8 @@ static void losses_write(const WatchedRun *run, int columns, FILE *file) {
     const PointStatus *s = &run->point.status;
     LineFields fields = {.count = 0};
     line_field_add(&fields, 0, "loss %.4f", readable_real(s->train_loss));
-    if (isfinite(s->val_loss)) line_field_add(&fields, 1, "val %.4f", s->val_loss);
+    if (!isnan(s->val_loss))
+        line_field_add(&fields, 1, "val %.4f", isinf(s->val_loss) ? (double)NAN : s->val_loss);
     if (isfinite(s->best_val_loss)) line_field_add(&fields, 2, "best %.4f", s->best_val_loss);
     fields_line(&fields, columns, file);
 }

@@ -38,6 +38,28 @@ def sentences_claim_no_more_than_their_intervals():
     equal(len(one), 2)
 
 
+def a_loss_that_is_not_finite_is_no_result():
+    """The last loss of a run is not the one before it, and the mean of its losses not that of the
+    finite ones."""
+    for reduce in ("last", "mean"):
+        directory = study("infinite_" + reduce)
+        points = [
+            point(directory, "b%d_%d" % (batch, seed), {"data.batch_size": batch, "seed": seed})
+            for batch in (4, 8) for seed in (1, 2)
+        ]
+        path = points[0]["directory"] + "/metrics.jsonl"
+        with open(path, encoding="utf-8") as file:
+            head = file.read().rsplit('"val/loss": ', 1)[0]
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(head + '"val/loss": null}\n')
+        write(directory, points, series=None, reduce=reduce)
+        report(directory)
+        rows = {row["name"]: row for row in table(directory, "points")}
+        equal([row["remark"] for row in rows.values()], ["loss not finite", "", "", ""], reduce)
+        equal([(row["data.batch_size"], row["n"]) for row in table(directory, "summary")],
+              [("4", "1"), ("8", "2")], reduce)
+
+
 def tuning_of(directory, points, batch, optimum, rates):
     """A tuning whose results are a parabola in log(rate); its best candidate is a point."""
 
@@ -144,5 +166,6 @@ def branches_show_the_critical_batch():
 
 
 if __name__ == "__main__":
-    e2e.main(sentences_claim_no_more_than_their_intervals, tunings_are_reported,
+    e2e.main(sentences_claim_no_more_than_their_intervals,
+             a_loss_that_is_not_finite_is_no_result, tunings_are_reported,
              branches_show_the_critical_batch)

@@ -41,6 +41,16 @@ def once(*arguments, **environment):
     return done.out
 
 
+def a_loss_that_is_not_finite_is_shown():
+    path = copy_of("no_loss") + "/metrics.jsonl"
+    with open(path, encoding="utf-8") as file:
+        head, tail = file.read().rsplit('"val/loss": ', 1)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(head + '"val/loss": null' + tail[tail.index(","):])
+    out = once(os.path.dirname(path))
+    check(re.search(r"^loss \d\.\d{4} \| val nan \| best \d\.\d{4}$", out, re.M), out)
+
+
 def lines_of(shown):
     return re.split(r"[\r\n]+", re.sub(r"\033\[[0-9;]*[A-Z]", "", shown))
 
@@ -149,4 +159,5 @@ def a_page():
 
 
 main(a_pipe_gets_one_snapshot, terminals_of_any_width, a_run_that_goes_on, interrupted_and_stopped,
-     half_written_files, wrong_directories, a_page)
+     half_written_files, wrong_directories, a_page,
+     a_loss_that_is_not_finite_is_shown)

@@ -58,15 +58,20 @@ static const char *steps_remark(Results *s, const Point *p) {
         arena_printf(&s->arena, "only %.0f step%s", p->steps, p->steps == 1 ? "" : "s"));
 }
 
+static void remark_add(Results *s, Point *p, const char *remark) {
+    const char *comma = *p->remark != '\0' && *remark != '\0' ? ", " : "";
+    p->remark = or_empty(arena_printf(&s->arena, "%s%s%s", p->remark, comma, remark));
+}
+
 Status remarks_find(Results *s) {
     double *rates = arena_alloc(&s->arena, s->n_points * sizeof *rates);
     if (rates == NULL) return OUT_OF_MEMORY("a report");
     for (size_t i = 0; i < s->n_points; i++) {
         Point *p = &s->points[i];
         if (!point_is(p, "done")) continue;
-        const char *steps = steps_remark(s, p), *rate = rate_remark(s, p, rates);
-        const char *comma = *steps != '\0' && *rate != '\0' ? ", " : "";
-        p->remark = or_empty(arena_printf(&s->arena, "%s%s%s", steps, comma, rate));
+        p->remark = p->is_infinite ? "loss not finite" : "";
+        remark_add(s, p, steps_remark(s, p));
+        remark_add(s, p, rate_remark(s, p, rates));
     }
     return OK;
 }

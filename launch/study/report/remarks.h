@@ -1,9 +1,11 @@
-/* Remarks on finished points whose result needs care: a disturbed machine, or too few steps. */
+/* Remarks on finished points whose result needs care: a disturbed machine, too few steps, a loss
+ * that is not finite. */
 #pragma once
 
 #include "launch/study/report/results.h"
 
 /* Sets the remark of each point:
+ *   loss not finite the metric, as reduced, or the last validation loss
  *   few steps       fewer than FEW_STEPS optimizer steps
  *   slow, fast      its tokens/s differ by more than 15% from the median of the points of the same
  *                   series and x, of which there are others

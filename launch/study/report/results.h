@@ -24,6 +24,7 @@ typedef struct Point {
     double predicted_rate; /* tokens/s, by the plan; without communication */
     double metric;         /* report.metric reduced by report.reduce */
     double last_val_loss;
+    bool is_infinite;   /* the metric or the last validation loss was not finite; then it is NaN */
     double step_tokens; /* per optimizer step */
     double joules, tok_per_joule;
     const char *at, *trunk; /* of a branch: the share at which it starts, and of which run; NULL */

@@ -19,6 +19,10 @@ static double median_rate(Results *s, const Point *p) {
     return values_median(rates, n);
 }
 
+static void finite_keep(double *value) {
+    if (isinf(*value)) *value = NAN;
+}
+
 static void records_reduce(Results *s, Point *p) {
     for (size_t i = 0; i < p->n_records; i++) {
         const RunRecord *r = &p->records[i];
@@ -30,6 +34,10 @@ static void records_reduce(Results *s, Point *p) {
         take_known(&p->last_val_loss, r->val_loss);
     }
     p->metric = metric_reduced(p->records, p->n_records, s->metric, s->reduce);
+    p->is_infinite = isinf(p->metric) || isinf(p->last_val_loss);
+    finite_keep(&p->metric);
+    finite_keep(&p->last_val_loss);
+    finite_keep(&p->best_val_loss);
     p->tok_per_s = median_rate(s, p);
 }
 
