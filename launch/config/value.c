@@ -130,7 +130,7 @@ bool value_parse_rate(const char *text, double *bytes_per_s) {
     double number;
     if (!scan_number(&text, &number)) return false;
     *bytes_per_s = number * unit_scale(rate_units, text);
-    return *bytes_per_s > 0 && isfinite(*bytes_per_s);
+    return *bytes_per_s >= 1 && isfinite(*bytes_per_s);
 }
 
 bool value_parse_duration(const char *text, double *seconds) {

@@ -137,6 +137,12 @@ static Status give_up(const Supervisor *s) {
                  (long long)s->failures, s->first_cause, s->config->output);
 }
 
+/* In the pause: the same as a run that stops. */
+static Status stopped(const Supervisor *s) {
+    return ERROR(STATUS_STOPPED, "stopped by %s before attempt %lld; the same command goes on",
+                 strsignal(signals_number()), (long long)s->attempt.number + 1);
+}
+
 static Status requeue(const char *job) {
     char *id = strdup(job), out[512], err[512];
     int code = 1;
@@ -208,7 +214,7 @@ static Status run(Supervisor *s) {
         snprintf(next, sizeof next, "starts again in %.0f s", pause);
         say_failure(s, next);
         sleep_until_asked(pause);
-        if (signals_request() != STOP_NONE) return OK;
+        if (signals_request() != STOP_NONE) return stopped(s);
     }
 }
 

@@ -65,7 +65,8 @@ def bad_flags():
              "--network=400Gb/s"),
             *[(r"--network requires a bandwidth such as 400Gb/s, not '%s'" % rate, path, "--plan",
                "--ranks=4", "--hosts=2", "--network=" + rate)
-              for rate in ("400", "0Gb/s", "-1Gb/s", "400Gb", "400GiB/s", "1e400Gb/s")],
+              for rate in ("400", "0Gb/s", "-1Gb/s", "400Gb", "400GiB/s", "1e400Gb/s",
+                           "1e-300Gb/s")],
             (r"--ranks requires --plan", path, "--ranks=4", "--hosts=2", "--network=400Gb/s"),
             (r"unexpected argument", path, path)):
         expect(USAGE, pattern, *arguments, ranks=(0, 2) if not arguments else (0,), output=output)

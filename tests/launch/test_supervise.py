@@ -125,8 +125,19 @@ def a_request_to_stop_is_passed_on():
     equal(incidents("asked"), [], "incidents")
 
 
+def a_request_to_stop_in_the_pause_is_one():
+    mpirun, _ = fake_mpirun("echo 'train: error: cause' >&2")
+    for signal_, name in ((signal.SIGTERM, "Terminated"), (signal.SIGINT, "Interrupt")):
+        job = start(["supervise", config("pause"), "--ranks=2"], PATH=mpirun)
+        job.wait_until(lambda: "starts again in 4 s" in job.read(job.err))
+        job.send(signal_)
+        done = job.end(3)
+        check(done.code == 75 and "stopped by %s before attempt 4;" % name in done.err, repr(done))
+
+
 if __name__ == "__main__":
     main(a_killed_run_goes_on, what_would_come_again_ends_it,
          the_first_cause_is_named_after_all_tries, a_notice_of_mpirun_is_a_cause,
          a_host_may_stand_on_a_line_for_each_slot, a_directory_in_use_is_left_alone,
-         checkpoints_of_another_run_are_no_progress, a_request_to_stop_is_passed_on)
+         checkpoints_of_another_run_are_no_progress, a_request_to_stop_is_passed_on,
+         a_request_to_stop_in_the_pause_is_one)
