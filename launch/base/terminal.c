@@ -28,6 +28,8 @@ TerminalSize terminal_size(void) {
     return size;
 }
 
+TerminalSize terminal_size_of_errors(void) { return size_of(STDERR_FILENO); }
+
 bool terminal_redraws(void) { return getenv("NO_COLOR") == NULL && terminal_size().columns > 0; }
 
 static bool starts_character(char c) { return ((unsigned char)c & 0xc0) != 0x80; }

@@ -14,6 +14,9 @@ typedef struct TerminalSize {
  * the output goes elsewhere. */
 TerminalSize terminal_size(void);
 
+/* The same for the one that shows standard error, which is the process's own. */
+TerminalSize terminal_size_of_errors(void);
+
 /* Whether a program may redraw what it has shown: on a terminal, unless NO_COLOR is set. */
 bool terminal_redraws(void);
 

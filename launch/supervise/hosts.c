@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "launch/base/process.h"
 #include "launch/base/text_file.h"
+#include "launch/config/value.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { AGENT_WORDS = 32 };
+enum { AGENT_WORDS = 32, MOST_SLOTS = 1000000 };
 static const double PROBE_SECONDS = 5;
 
 /* One line; *name = NULL if it is empty. */
@@ -23,8 +24,11 @@ static Status line_parse(char *line, const char *path, int number, SupervisedHos
         char *value = strchr(word, '=');
         if (out->name == NULL && value == NULL) {
             out->name = word;
-        } else if (strncmp(word, "slots=", 6) == 0 && atoll(value + 1) > 0) {
-            out->slots = atoll(value + 1);
+        } else if (strncmp(word, "slots=", 6) == 0) {
+            if (!value_parse_int(value + 1, &out->slots) || out->slots < 1 ||
+                out->slots > MOST_SLOTS)
+                return ERROR(STATUS_CONFIG, "%s:%d: '%s' needs a number from 1 to %d", path, number,
+                             word, MOST_SLOTS);
         } else if (strncmp(word, "max_slots=", 10) != 0 && strncmp(word, "max-slots=", 10) != 0) {
             return ERROR(STATUS_CONFIG, "%s:%d: '%s' is none of NAME, slots=N, max_slots=N", path,
                          number, word);

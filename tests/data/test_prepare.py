@@ -7,6 +7,7 @@ environment: PROGRAMS       the directory of ./prepare (the repository root)
                             documented case)
 """
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -16,8 +17,10 @@ import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 from prepare_files import (END_OF_TEXT, PREPARE, SANITIZED, Skip, check, content, fails, main, run,
@@ -277,6 +280,14 @@ def a_terminal_shows_progress(work):
     check(done.returncode == 0, "exit code %d" % done.returncode)
     check(re.search(rb"\r *\d+\.\d% of 7\.\d MB, ", shown), "no progress: %r" % shown)
     check(shown.endswith(b"\r\x1b[K"), "the progress was not cleared: %r" % shown[-40:])
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
+    subprocess.run([PREPARE, text, "--out=" + work + "/out"], stdout=subprocess.PIPE, stderr=slave,
+                   timeout=60, check=True)
+    os.close(slave)
+    shown = os.read(master, 1 << 16)
+    os.close(master)
+    check(max(len(part) for part in shown.split(b"\r")) == 19, "20 columns: %r" % shown)
 
 
 def it_streams_and_is_fast(work):

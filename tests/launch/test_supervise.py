@@ -84,6 +84,16 @@ def a_host_may_stand_on_a_line_for_each_slot():
         check(done.code == 0 and "2 ranks" in done.out, repr(done))
 
 
+def bad_hostfiles_are_named():
+    path = os.path.join(WORK, "bad_hosts")
+    for line, message in (("a slots=2x", "'slots=2x' needs a number from 1 to 1000000"),
+                          ("a slots=0", "'slots=0' needs"), ("a slots=1e30", "'slots=1e30' needs"),
+                          ("a cores=2", "'cores=2' is none of NAME"), ("# a", "names no host")):
+        write(path, "localhost\n" + line + "\n" if "=" in line else line)
+        done = run("supervise", config("bad_hosts"), "--hostfile=" + path)
+        check(done.code == 78 and message in done.err and len(done.errors()) == 1, repr(done))
+
+
 def a_directory_in_use_is_left_alone():
     """Also if its run makes new checkpoints, which are no progress of the supervisor's."""
     path = config("used", training__stop={"steps": 1000000}, checkpoint__interval="5 steps",
@@ -138,6 +148,6 @@ def a_request_to_stop_in_the_pause_is_one():
 if __name__ == "__main__":
     main(a_killed_run_goes_on, what_would_come_again_ends_it,
          the_first_cause_is_named_after_all_tries, a_notice_of_mpirun_is_a_cause,
-         a_host_may_stand_on_a_line_for_each_slot, a_directory_in_use_is_left_alone,
-         checkpoints_of_another_run_are_no_progress, a_request_to_stop_is_passed_on,
-         a_request_to_stop_in_the_pause_is_one)
+         a_host_may_stand_on_a_line_for_each_slot, bad_hostfiles_are_named,
+         a_directory_in_use_is_left_alone, checkpoints_of_another_run_are_no_progress,
+         a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one)
