@@ -179,6 +179,8 @@ Status run_open(Run *run, const char *resume) {
     if (run->changes != NULL && run->changes[0] != '\0') {
         metrics_say(run->metrics, "changed since it was saved: %s", run->changes);
     }
+    if (run->progress.best_is_dropped)
+        metrics_say(run->metrics, "evaluations were of other tokens; the best one starts anew");
     if (run->e.data.is_unverified) {
         metrics_say(
             run->metrics,

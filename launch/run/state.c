@@ -47,9 +47,14 @@ static Status scales_load(const Experiment *e, const CheckpointFile *file, Arena
     return OK;
 }
 
-/* *sequences: of a step of the saved run on one rank. */
+/* Of the saved run. */
+typedef struct SavedRun {
+    int64_t sequences; /* of a step on one rank */
+    int64_t val_tokens;
+} SavedRun;
+
 static Status config_check(Experiment *e, const CheckpointFile *file, bool branches, Arena *arena,
-                           int64_t *sequences, char **changes) {
+                           SavedRun *run, char **changes) {
     char *text = NULL;
     Config *saved = NULL;
     TRY(checkpoint_read_text(file, "config", arena, &text));
@@ -60,7 +65,8 @@ static Status config_check(Experiment *e, const CheckpointFile *file, bool branc
     if (status.code == STATUS_CONFIG)
         status = ERROR(STATUS_CONFIG, "%s: %s", checkpoint_path(file), status_message());
     if (!failed(status)) status = config_changes(saved, &now, changes);
-    *sequences = saved->data.batch_size * saved->training.gradient_accumulation_steps;
+    *run = (SavedRun){saved->data.batch_size * saved->training.gradient_accumulation_steps,
+                      saved->evaluation.tokens};
     config_destroy(&saved);
     return status;
 }
@@ -107,6 +113,19 @@ static Status progress_load(const CheckpointFile *file, Progress *p) {
     return checkpoint_read_i64(file, "updates", &p->loss_scale.updates);
 }
 
+/* The losses of two sets of tokens cannot be compared. A checkpoint of an older version names no
+ * data. */
+static void best_settle(const Experiment *e, const SavedRun *run, Progress *p) {
+    EvaluationSet set;
+    bool has_same_data = e->data.is_unverified || e->data.files[1].saved.count > 0;
+    if (e->val_tokens == NULL || p->best_step < 0) return;
+    if (has_same_data && !failed(evaluation_set_init(e->val_tokens, e->T, run->val_tokens, &set)) &&
+        set.targets == e->val.targets)
+        return;
+    p->best_step = -1;
+    p->best_is_dropped = true;
+}
+
 /* A branch has its own step number and no best evaluation yet. */
 static void progress_branch(const Experiment *e, Progress *p) {
     p->step = p->tokens / experiment_tokens_per_step(e);
@@ -115,14 +134,15 @@ static void progress_branch(const Experiment *e, Progress *p) {
 
 static Status contents_load(Experiment *e, const CheckpointFile *file, bool branches, Arena *arena,
                             Progress *progress, char **changes) {
-    int64_t sequences;
-    TRY(config_check(e, file, branches, arena, &sequences, changes));
+    SavedRun run;
+    TRY(config_check(e, file, branches, arena, &run, changes));
     TRY(data_identity_expect(&e->data, file));
     TRY(progress_load(file, progress));
     if (branches)
         progress_branch(e, progress);
     else
-        TRY(world_check(e, file, sequences));
+        TRY(world_check(e, file, run.sequences));
+    best_settle(e, &run, progress);
     TRY(scales_load(e, file, arena));
     return state_load_weights(e, file, arena);
 }

@@ -19,6 +19,7 @@ typedef struct Progress {
     double train_s;
     double best_val_loss, val_loss;
     int64_t best_step, evaluated_step; /* -1: none yet */
+    bool best_is_dropped; /* by this resume: it was of other tokens than evaluations are now */
     LossScale loss_scale;
     NoiseScale noise;
     double joules; /* NaN: unknown */

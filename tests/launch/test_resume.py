@@ -9,10 +9,11 @@ import os
 import random
 import re
 import signal
+import struct
 import time
 
-from e2e import (check, checkpoints, config, equal, losses, main, metrics, no_duplicates, run,
-                 run_directory, start, states, summary, train, tree)
+from e2e import (check, checkpoints, config, corpus, equal, losses, main, metrics, no_duplicates,
+                 run, run_directory, start, states, summary, train, tree)
 from injected import injected
 
 STEPS = 150
@@ -175,6 +176,31 @@ def what_may_change_freely():
     equal(sorted(losses(directory)), [*range(1, 11), 15, 20], "logged steps")
 
 
+def the_best_is_of_the_tokens_of_now():
+    """A loss on other tokens may be lower than all that follow."""
+    path, directory = config("ruler", evaluation__interval=5), run_directory("ruler")
+    train(path)
+    spoiled = dict(summary(directory))
+    with open(corpus() + "/hard.bin", "wb") as file:
+        file.write(struct.pack("<64H", *(7 * i % 251 for i in range(64))))
+    for more in (["evaluation.tokens=40"], ["data.val=null"], ["data.val=" + file.name]):
+        steps = summary(directory)["steps"] + 5
+        done = train(path, *more, "training.stop.steps=%d" % steps)
+        now = summary(directory)
+        says = "evaluations were of other tokens; the best one starts anew" in done.out
+        if more == ["data.val=null"]:
+            check(not says and now["best_step"] == steps - 5, repr(now))
+        else:
+            check(says and now["best_step"] >= steps - 5, "%s: %r" % (more, now))
+            equal([now["best_val_loss"]], [
+                record["val/loss"] for record in metrics(directory)
+                if record["step"] == now["best_step"] and "val/loss" in record
+            ], more)
+    check(now["best_val_loss"] > spoiled["best_val_loss"], "the other file is not harder")
+    done = train(path, more[0], "training.stop.steps=%d" % (steps + 1))
+    check("starts anew" not in done.out, done.out)
+
+
 def another_config_is_refused_field_by_field():
     path, directory = config("refused"), run_directory("refused")
     train(path)
@@ -313,6 +339,7 @@ if __name__ == "__main__":
          in_double_precision_and_with_evaluation, from_a_checkpoint_that_is_named,
          an_evaluation_that_no_checkpoint_knows_is_recorded_once,
          a_run_that_is_done_stays_as_it_is, a_raised_stop_rule_goes_on, what_may_change_freely,
+         the_best_is_of_the_tokens_of_now,
          another_config_is_refused_field_by_field,
          a_named_checkpoint_of_another_config_writes_nothing, cut_before_the_first_checkpoint,
          killed_while_it_took_the_directory, another_rank_count, another_micro_batch,
