@@ -167,7 +167,9 @@ double energy_read(EnergyMeter *meter) {
         double now;
         if (!counter_read(meter, counter, &now)) return meter->joules = (double)NAN;
         double used = now - counter->last;
-        meter->joules += used < 0 ? used + counter->range : used;
+        if (used < 0) used += counter->range;
+        if (used < 0) return meter->joules = (double)NAN; /* it was reset */
+        meter->joules += used;
         counter->last = now;
     }
     return meter->joules;

@@ -65,6 +65,20 @@ static void packages_and_their_memory(void) {
     energy_close(&meter);
 }
 
+static void a_reset_is_no_gain(void) {
+    const Device cpu = {.target = {.kind = DEVICE_CPU}};
+    EnergyMeter *meter = NULL;
+    folder_make("reset");
+    zone_put("intel-rapl:0", "package-0\n", "9000000\n");
+    file_put("intel-rapl:0/max_energy_range_uj", "");
+    CHECK_OK(energy_open(&cpu, &meter));
+    zone_put("intel-rapl:0", "package-0\n", "9500000\n");
+    CHECK_CLOSE(energy_read(meter), 0.5, 1e-9);
+    zone_put("intel-rapl:0", "package-0\n", "1000000\n");
+    CHECK(isnan(energy_read(meter))); /* without its range */
+    energy_close(&meter);
+}
+
 static void nothing_to_read(void) {
     const Device cpu = {.target = {.kind = DEVICE_CPU}}, gpu = {.target = {.kind = DEVICE_CUDA}};
     EnergyMeter *meter = NULL;
@@ -134,7 +148,7 @@ static void a_gpus_counter(void) {
 }
 
 int main(int argc, char **argv) {
-    const Test tests[] = {TEST(nothing_to_read), TEST(packages_and_their_memory),
-                          TEST(a_gpus_counter)};
+    const Test tests[] = {TEST(a_reset_is_no_gain), TEST(nothing_to_read),
+                          TEST(packages_and_their_memory), TEST(a_gpus_counter)};
     return harness_run(argc, argv, "energy", tests, COUNT(tests));
 }
