@@ -1,10 +1,13 @@
 /* convert: converts a model between a run, Hugging Face's safetensors and llm.c's model files. */
 #include "core/base/escape.h"
+#include "data/directory.h"
 #include "launch/base/at_load.h"
 #include "launch/base/options.h"
 #include "launch/base/streams.h"
 #include "launch/convert/formats.h"
 
+#include <libgen.h>
+#include <limits.h>
 #include <string.h>
 
 typedef struct ConvertOptions {
@@ -69,15 +72,25 @@ static Status source_read(const char *path, const ConvertOptions *values, ModelW
     return status;
 }
 
+static Status file_write(const ModelWeights *model, const char *path,
+                         const ConvertOptions *values) {
+    DType dtype = dtypes[values->dtype];
+    if (format_of_target(path) == FORMAT_LLM_C) return llm_c_write(model, path, dtype);
+    return hugging_face_write(model, path, dtype, (int64_t)(1e9 * values->shard_gigabytes));
+}
+
+/* A failure leaves no folder that was not there. */
 static Status model_write(const ModelWeights *model, const char *path,
                           const ConvertOptions *values) {
-    switch (format_of_target(path)) {
-    case FORMAT_HUGGING_FACE:
-        return hugging_face_write(model, path, dtypes[values->dtype],
-                                  (int64_t)(1e9 * values->shard_gigabytes));
-    case FORMAT_LLM_C: return llm_c_write(model, path, dtypes[values->dtype]);
-    default: return run_export(model, path, values->config);
-    }
+    char copy[PATH_MAX];
+    size_t made = 0;
+    if (format_of_target(path) == FORMAT_RUN) return run_export(model, path, values->config);
+    snprintf(copy, sizeof copy, "%s", path);
+    const char *folder = dirname(copy);
+    TRY(directory_create(folder, &made));
+    Status status = file_write(model, path, values);
+    if (failed(status)) directory_undo(folder, made);
+    return status;
 }
 
 /* Refuses names that suggest another format, which would mislead later readers of the file. */

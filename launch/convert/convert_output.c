@@ -1,25 +1,15 @@
 #include "core/base/file.h"
 #include "core/convert.h"
-#include "data/directory.h"
 #include "launch/convert/formats.h"
 
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <math.h>
 
 enum { BLOCK = 1 << 16 };
 
 Status output_open_new(const char *path, Output *out) {
-    char copy[PATH_MAX];
-    size_t made = 0;
     TRY(output_check_new(path));
-    snprintf(copy, sizeof copy, "%s", path);
-    const char *folder = dirname(copy);
-    TRY(directory_create(folder, &made));
-    Status status = output_create(path, out);
-    if (failed(status)) directory_undo(folder, made);
-    return status;
+    return output_create(path, out);
 }
 
 /* Finite weights beyond the largest bf16 or f16 would be rounded to infinity. */

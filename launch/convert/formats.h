@@ -79,7 +79,7 @@ NODISCARD Status input_values(const InputFile *file, const char *tensor, uint64_
 /* The path of a file in the directory of `path`, for free(); NULL if memory is out. */
 char *file_beside(const char *path, const char *name);
 
-/* As output_create; also creates the parent directories. */
+/* As output_create, for a file that must not be there: output_check_new. */
 NODISCARD Status output_open_new(const char *path, Output *out);
 /* Writes n values as dtype. Errors: STATUS_DATA if one exceeds its range. */
 NODISCARD Status output_values(Output *output, const float *values, int64_t n, DType dtype);

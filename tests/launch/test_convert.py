@@ -5,7 +5,9 @@ weights."""
 import json
 import math
 import os
+import resource
 import struct
+import subprocess
 
 import e2e
 from e2e import SANITIZED, check, equal, run, run_directory, within
@@ -21,6 +23,19 @@ def bf16(value):
 
 
 # ---- tests ---------------------------------------------------------------------------------------
+
+def a_failure_leaves_no_folder():
+    """The disk takes the first files, or not even one."""
+    for name, options in (("left/a", ["--format=hugging-face"]), ("left/a/m.bin", []),
+                          ("left/a/m.safetensors", [])):
+        for limit in (0, 4096):
+            done = subprocess.run(
+                [os.path.join(e2e.PROGRAMS, "convert"), trained(), path(name), *options],
+                env=e2e.ENVIRONMENT, capture_output=True, text=True, timeout=e2e.LIMIT,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+            check(done.returncode == 1 and "cannot write" in done.stderr, repr(done))
+            check(not os.path.exists(path("left")), "%s: a folder is left" % name)
+
 
 def there_and_back_in_every_bit():
     first = exported()
@@ -330,7 +345,7 @@ def the_tokenizer_is_named_where_it_is_known():
 
 
 if __name__ == "__main__":
-    e2e.main(there_and_back_in_every_bit, names_and_shapes_are_hugging_faces, llm_cs_layout,
+    e2e.main(there_and_back_in_every_bit, a_failure_leaves_no_folder, names_and_shapes_are_hugging_faces, llm_cs_layout,
              bfloat16_is_rounded_to_nearest, a_strangers_file,
              training_goes_on_from_converted_weights, bad_safetensors, bad_models_of_llm_c,
              many_tensors_take_no_longer_than_their_bytes, what_is_there_is_not_replaced,
