@@ -122,6 +122,9 @@ static Status facts_add(const char *directory, const char *name, Arena *arena, R
     take_known(&f->predicted_step_s, number_of(object, "predicted_step_s"));
     take_known(&f->planned_bytes, count_of(object, "planned_bytes"));
     take_known(&f->peak_bytes, count_of(object, "peak_bytes"));
+    take_known(&f->val_tokens, count_of(object, "val_tokens"));
+    const json_t *val = json_object_get(json_object_get(object, "data"), "val");
+    take_text(&f->val_hash, val, "xxh3", arena);
     take_text(&f->status, object, "status", arena);
     take_text(&f->outcome, object, "outcome", arena);
     take_text(&f->attention, object, "attention", arena);
@@ -135,6 +138,8 @@ Status run_facts_read(const char *directory, Arena *arena, RunFacts *out) {
     *out = (RunFacts){.status = "", .outcome = "", .attention = "", .device = "", .host = ""};
     out->best_val_loss = out->steps = out->tokens = out->train_s = NAN;
     out->batch_size = out->world_size = out->planned_bytes = out->peak_bytes = NAN;
+    out->val_hash = "";
+    out->val_tokens = NAN;
     out->joules = out->start_s = out->tokens_per_step = out->predicted_step_s = NAN;
     TRY(facts_add(directory, "plan.json", arena, out));
     return facts_add(directory, "summary.json", arena, out);

@@ -43,6 +43,8 @@ typedef struct RunFacts {
     double joules;  /* NaN: not measured */
     double start_s; /* from the process's start to the end of its first step */
     double tokens_per_step, predicted_step_s; /* of the plan */
+    double val_tokens;                        /* of an evaluation */
+    const char *val_hash;                     /* of data.val */
 } RunFacts;
 
 NODISCARD Status run_facts_read(const char *directory, Arena *arena, RunFacts *out);

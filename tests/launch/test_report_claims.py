@@ -38,6 +38,21 @@ def sentences_claim_no_more_than_their_intervals():
     equal(len(one), 2)
 
 
+def other_tokens_are_no_ruler():
+    says = "The points were not evaluated on the same tokens"
+    for name, rulers, differ in (("same", ((500, "ab"), (500, "ab")), False),
+                                 ("fewer", ((500, "ab"), (64, "ab")), True),
+                                 ("file", ((500, "ab"), (500, "cd")), True)):
+        directory = study("ruler_" + name)
+        write(directory, [
+            point(directory, "b%d" % batch, {"data.batch_size": batch}, val_tokens=tokens,
+                  data={"val": {"path": "v.h5", "tokens": 900, "xxh3": hash_of}})
+            for batch, (tokens, hash_of) in zip((4, 8), rulers)
+        ], series=None)
+        report(directory)
+        equal(says in "\n".join(sentences(directory)), differ, name)
+
+
 def a_loss_that_is_not_finite_is_no_result():
     """The last loss of a run is not the one before it, and the mean of its losses not that of the
     finite ones."""
@@ -167,5 +182,6 @@ def branches_show_the_critical_batch():
 
 if __name__ == "__main__":
     e2e.main(sentences_claim_no_more_than_their_intervals,
-             a_loss_that_is_not_finite_is_no_result, tunings_are_reported,
+             other_tokens_are_no_ruler, a_loss_that_is_not_finite_is_no_result,
+             tunings_are_reported,
              branches_show_the_critical_batch)

@@ -168,9 +168,25 @@ static void say_pair(Speaker *k, int a, int b) {
     }
 }
 
+/* Whether two finished points were evaluated on other tokens. */
+static bool rulers_differ(const Results *s) {
+    const Point *first = NULL;
+    for (size_t i = 0; i < s->n_points; i++) {
+        const Point *p = &s->points[i];
+        if (!point_is(p, "done") || *p->val_hash == '\0' || isnan(p->val_tokens)) continue;
+        if (first == NULL) first = p;
+        if (strcmp(p->val_hash, first->val_hash) != 0 || p->val_tokens != first->val_tokens)
+            return true;
+    }
+    return false;
+}
+
 static void say_limits(Speaker *k) {
     size_t remarked = remarks_count(k->s), single = 0;
     for (size_t i = 0; i < k->n; i++) single += k->marks[i].n == 1;
+    if (rulers_differ(k->s))
+        say(k, "The points were not evaluated on the same tokens (data.val, evaluation.tokens): "
+               "their validation losses cannot be compared.");
     if (remarked > 0)
         say(k, SAY(k,
                    "Read with care: %zu of %zu points have a remark in the table, such as few "
