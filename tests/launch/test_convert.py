@@ -345,7 +345,8 @@ def the_tokenizer_is_named_where_it_is_known():
 
 
 if __name__ == "__main__":
-    e2e.main(there_and_back_in_every_bit, a_failure_leaves_no_folder, names_and_shapes_are_hugging_faces, llm_cs_layout,
+    e2e.main(there_and_back_in_every_bit, a_failure_leaves_no_folder,
+             names_and_shapes_are_hugging_faces, llm_cs_layout,
              bfloat16_is_rounded_to_nearest, a_strangers_file,
              training_goes_on_from_converted_weights, bad_safetensors, bad_models_of_llm_c,
              many_tensors_take_no_longer_than_their_bytes, what_is_there_is_not_replaced,
