@@ -31,6 +31,7 @@ static Status save(Run *run, const char *memory) {
     run->kept_step = run->progress.step;
     run->memory_is_late = false;
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
+    copy_rest(run); /* the previous save may still read what this one sets */
     Status status = data_identity_settle(&run->e.data);
     if (!failed(status)) status = run_energy_read(run);
     if (!failed(status)) status = training_gather_weights(run->e.recorded.training);
