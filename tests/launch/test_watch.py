@@ -156,6 +156,15 @@ def a_page():
     with open(page, encoding="utf-8") as file:
         check("gnuplot is not installed" in file.read(), repr(without))
     fails(1, "cannot", trained(), "--html=" + WORK + "/nowhere/page.html")
+    notes = os.path.join(WORK, "notes")
+    for text in ("notes", "notes of an afternoon"):
+        with open(notes, "w", encoding="utf-8") as file:
+            file.write(text)
+        fails(65, "not a page, so it is not replaced", trained(), "--html=" + notes)
+        with open(notes, encoding="utf-8") as file:
+            equal(file.read(), text, "somebody's file")
+    open(notes, "w", encoding="utf-8").close()
+    once(trained(), "--html=" + notes)
 
 
 main(a_pipe_gets_one_snapshot, terminals_of_any_width, a_run_that_goes_on, interrupted_and_stopped,
