@@ -56,9 +56,8 @@ static void node_remove(Program *p, int at) {
 }
 
 static bool loss_is_fusible(const Node *from, const Node *node) {
-    const CrossEntropyAttrs *attrs = from->attrs;
-    return attrs->softcap == 0 && from->outputs[1] == node->inputs[0] &&
-           node->outputs[QUANTIZED] != NULL && node->outputs[QUANTIZE_SUMS] == NULL;
+    return from->outputs[1] == node->inputs[0] && node->outputs[QUANTIZED] != NULL &&
+           node->outputs[QUANTIZE_SUMS] == NULL;
 }
 
 static bool is_norm(const Op *op) { return op == &layernorm_op || op == &rmsnorm_op; }

@@ -188,7 +188,7 @@ typedef struct Loss {
 } Loss;
 
 /* cross_entropy that writes eight bits, and the transposed codes. */
-static Loss loss_record_at(Side *s, int64_t rows, int64_t V, int64_t Vp) {
+static Loss loss_record_at(Side *s, int64_t rows, int64_t V, int64_t Vp, double softcap) {
     Tensor *logits = side_input(s, rows, Vp, 4),
            *targets = side_tensor(s, s->integers, 1, (int64_t[]){rows}),
            *state = side_tensor(s, s->state, 1, (int64_t[]){sizeof(StepState)}),
@@ -197,7 +197,8 @@ static Loss loss_record_at(Side *s, int64_t rows, int64_t V, int64_t Vp) {
                 .q = side_tensor(s, s->codes[1], 2, (int64_t[]){rows, Vp}),
                 .transposed = side_tensor(s, s->codes[1], 2, (int64_t[]){Vp, rows}),
                 .observed = side_tensor(s, s->integers, 1, (int64_t[]){OBSERVED_COUNT})};
-    CrossEntropyAttrs attrs = {.V = V, .scale = 1.0 / (double)rows, .gradient = true};
+    CrossEntropyAttrs attrs = {
+        .V = V, .scale = 1.0 / (double)rows, .softcap = softcap, .gradient = true};
     program_record(s->p, (Recording){&cross_entropy_op, &attrs, sizeof attrs,
                                      TENSORS(targets, state, scale),
                                      TENSORS(out.losses, logits, out.q, out.observed), NULL});
@@ -222,12 +223,15 @@ static void losses_and_their_codes_are_those_of_the_cpu(void) {
     if (side_is_skipped()) return;
     const int64_t widths[][2] = {{317, 320}, {9001, 9008}, {50257, 50304}};
     const DType dtypes[] = {DTYPE_BF16, DTYPE_F32};
-    for (size_t i = 0; i < COUNT(widths) * COUNT(dtypes); i++) {
+    const double softcaps[] = {0, 5};
+    for (size_t i = 0; i < COUNT(widths) * COUNT(dtypes) * COUNT(softcaps); i++) {
         Side a = {0}, b = {0};
-        int64_t rows = 144, V = widths[i / 2][0], Vp = widths[i / 2][1];
+        int64_t rows = 144, V = widths[i / 4][0], Vp = widths[i / 4][1];
+        double softcap = softcaps[i / 2 % 2];
         if (side_open(&a, side_gpu, dtypes[i % 2], false) &&
             side_open(&b, side_cpu, DTYPE_F32, false)) {
-            Loss got = loss_record_at(&a, rows, V, Vp), wanted = loss_record_at(&b, rows, V, Vp);
+            Loss got = loss_record_at(&a, rows, V, Vp, softcap),
+                 wanted = loss_record_at(&b, rows, V, Vp, softcap);
             uint32_t largest[2][OBSERVED_COUNT];
             double *q = side_values(&a, got.q), *turned = side_values(&a, got.transposed);
             CHECK(side_distance(&a, got.losses, &b, wanted.losses) < 1e-3);
