@@ -11,6 +11,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+Status process_file_create(const char *what, char path[PROCESS_FILE_BYTES]) {
+    snprintf(path, PROCESS_FILE_BYTES, "/tmp/hourglass-%s-XXXXXX", what);
+    int fd = mkstemp(path);
+    if (fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot be created: %s", path, strerror(errno));
+    close(fd);
+    return OK;
+}
+
 bool process_can_find(const char *program) {
     const char *path = getenv("PATH");
     char candidate[PATH_MAX];

@@ -20,6 +20,11 @@ typedef struct ProcessPlan {
     const cpu_set_t *cores; /* cores to run on; NULL: all cores of this process */
 } ProcessPlan;
 
+/* Creates an empty file in /tmp for `errors`, or for another text of a child; the caller removes
+ * it. */
+enum { PROCESS_FILE_BYTES = 64 };
+NODISCARD Status process_file_create(const char *what, char path[PROCESS_FILE_BYTES]);
+
 /* Whether a program is in PATH. */
 bool process_can_find(const char *program);
 

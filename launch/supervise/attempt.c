@@ -17,7 +17,7 @@
 
 /* Temporary files of an attempt, and its process. */
 typedef struct Child {
-    char errors[64], hostfile[64];
+    char errors[PROCESS_FILE_BYTES], hostfile[PROCESS_FILE_BYTES];
     FILE *shown; /* `errors`, up to what this process has shown */
     char *train;
     Arena arena;
@@ -25,24 +25,16 @@ typedef struct Child {
     double asked; /* clock_seconds of the last request to stop */
 } Child;
 
-static Status temporary_create(const char *what, char path[64]) {
-    snprintf(path, 64, "/tmp/hourglass-%s-XXXXXX", what);
-    int fd = mkstemp(path);
-    if (fd < 0) return ERROR(STATUS_FAILURE, "%s: cannot be created: %s", path, strerror(errno));
-    close(fd);
-    return OK;
-}
-
 static Status child_open(Child *c, const HostList *hosts) {
     const char *programs = launcher_programs(&c->arena);
     c->train = programs == NULL ? NULL : arena_printf(&c->arena, "%s/train", programs);
     if (c->train == NULL) return OUT_OF_MEMORY("a command");
-    TRY(temporary_create("stderr", c->errors));
+    TRY(process_file_create("stderr", c->errors));
     c->shown = fopen(c->errors, "r");
     if (c->shown == NULL)
         return ERROR(STATUS_FAILURE, "%s: cannot be opened: %s", c->errors, strerror(errno));
     if (hosts->count == 0) return OK;
-    TRY(temporary_create("hosts", c->hostfile));
+    TRY(process_file_create("hosts", c->hostfile));
     return hosts_write(hosts, c->hostfile);
 }
 

@@ -1,6 +1,7 @@
 #include "launch/supervise/hosts.h"
 
 #include "core/base/clock.h"
+#include "core/base/escape.h"
 #include "launch/base/process.h"
 #include "launch/base/text_file.h"
 #include "launch/config/value.h"
@@ -37,6 +38,10 @@ static Status line_parse(char *line, const char *path, int number, SupervisedHos
     return OK;
 }
 
+static bool is_loopback(const char *name) {
+    return strcmp(name, "127.0.0.1") == 0 || strcmp(name, "::1") == 0;
+}
+
 static bool is_this_host(const char *name) {
     char mine[256] = "";
     if (gethostname(mine, sizeof mine - 1) != 0) return false;
@@ -66,13 +71,21 @@ Status hosts_read(const char *path, Arena *arena, HostList *out) {
     for (int number = 1; rest != NULL; number++) {
         SupervisedHost host;
         TRY(line_parse(strsep(&rest, "\n"), path, number, &host));
-        if (host.name != NULL) host_add(out, host);
+        if (host.name == NULL) continue;
+        if (is_loopback(host.name)) host.name = "localhost";
+        host_add(out, host);
     }
     return out->count > 0 ? OK : ERROR(STATUS_CONFIG, "%s: names no host", path);
 }
 
-/* Starts `AGENT HOST true`. The agent is the first of a list separated by colons. */
-static Status probe_start(const char *host, Arena *arena, pid_t *out) {
+/* `AGENT HOST true` for one host; pid 0: this host, which needs none. */
+typedef struct HostProbe {
+    pid_t pid;
+    char errors[PROCESS_FILE_BYTES];
+} HostProbe;
+
+/* The agent is the first of a list separated by colons. */
+static Status probe_start(HostProbe *probe, const char *host, Arena *arena) {
     const char *agent = getenv("OMPI_MCA_plm_rsh_agent");
     char *rest = arena_strdup(arena, agent == NULL || *agent == '\0' ? "ssh" : agent);
     char *words[AGENT_WORDS + 8], *copy = arena_strdup(arena, host);
@@ -84,35 +97,60 @@ static Status probe_start(const char *host, Arena *arena, pid_t *out) {
     }
     char *last[] = {copy, "true", NULL};
     memcpy(words + n, last, sizeof last);
-    return process_start(&(ProcessPlan){.arguments = words, .errors = "/dev/null"}, out);
+    TRY(process_file_create("probe", probe->errors));
+    return process_start(&(ProcessPlan){.arguments = words, .errors = probe->errors}, &probe->pid);
 }
 
-static void probes_await(HostList *hosts, const pid_t *pids) {
-    double deadline = clock_seconds() + PROBE_SECONDS;
-    for (int i = 0; i < hosts->count; i++) {
-        bool is_killed = false;
-        int code = -1;
-        while (pids[i] > 0 && !process_has_ended(pids[i], &code)) {
-            if (!is_killed && clock_seconds() > deadline) {
-                is_killed = true;
-                kill(-pids[i], SIGKILL);
-            }
-            nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+/* The last line of the agent, or what ended it. */
+static Status reason_find(const HostProbe *probe, int code, bool is_killed, Arena *arena,
+                          const char **out) {
+    char text[1024] = "", shown[512];
+    if (failed(text_file_tail(probe->errors, text, sizeof text))) text[0] = '\0';
+    const char *line = "";
+    for (char *rest = text, *next; (next = strsep(&rest, "\r\n")) != NULL;)
+        if (*next != '\0') line = next;
+    escape_text(line, shown, sizeof shown);
+    *out = is_killed       ? arena_printf(arena, "no answer within %.0f s", PROBE_SECONDS)
+           : *line != '\0' ? arena_strdup(arena, shown)
+                           : arena_printf(arena, "exit code %d", code);
+    return *out == NULL ? OUT_OF_MEMORY("hosts") : OK;
+}
+
+static Status probe_await(const HostProbe *probe, double deadline, Arena *arena,
+                          SupervisedHost *host) {
+    bool is_killed = false;
+    int code = 0;
+    while (probe->pid > 0 && !process_has_ended(probe->pid, &code)) {
+        if (!is_killed && clock_seconds() > deadline) {
+            is_killed = true;
+            kill(-probe->pid, SIGKILL);
         }
-        hosts->items[i].answers = pids[i] == 0 || code == 0;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
+    host->answers = code == 0;
+    host->reason = NULL;
+    return host->answers ? OK : reason_find(probe, code, is_killed, arena, &host->reason);
+}
+
+static Status probe_all(HostList *hosts, HostProbe *probes, Arena *arena) {
+    for (int i = 0; i < hosts->count; i++) {
+        if (!is_this_host(hosts->items[i].name))
+            TRY(probe_start(&probes[i], hosts->items[i].name, arena));
+    }
+    double deadline = clock_seconds() + PROBE_SECONDS;
+    for (int i = 0; i < hosts->count; i++)
+        TRY(probe_await(&probes[i], deadline, arena, &hosts->items[i]));
+    return OK;
 }
 
 Status hosts_probe(HostList *hosts, Arena *arena) {
-    pid_t *pids = arena_alloc(arena, (size_t)hosts->count * sizeof *pids);
-    if (pids == NULL) return OUT_OF_MEMORY("hosts");
-    for (int i = 0; i < hosts->count; i++) {
-        pids[i] = 0;
-        if (!is_this_host(hosts->items[i].name))
-            TRY(probe_start(hosts->items[i].name, arena, &pids[i]));
-    }
-    probes_await(hosts, pids);
-    return OK;
+    HostProbe *probes = arena_alloc(arena, (size_t)hosts->count * sizeof *probes);
+    if (probes == NULL) return OUT_OF_MEMORY("hosts");
+    memset(probes, 0, (size_t)hosts->count * sizeof *probes);
+    Status status = probe_all(hosts, probes, arena);
+    for (int i = 0; i < hosts->count; i++)
+        if (probes[i].errors[0] != '\0') unlink(probes[i].errors);
+    return status;
 }
 
 int64_t hosts_slots(const HostList *hosts) {

@@ -12,6 +12,7 @@ typedef struct SupervisedHost {
     const char *name;
     int64_t slots; /* of all its lines; 1 of a line that has none */
     bool answers;
+    const char *reason; /* why it does not; NULL if it does */
 } SupervisedHost;
 
 typedef struct HostList {
@@ -19,12 +20,13 @@ typedef struct HostList {
     int count;
 } HostList;
 
-/* In the arena. Errors: STATUS_CONFIG with file and line; STATUS_DATA if there is no such file. */
+/* In the arena. 127.0.0.1 and ::1 become localhost, the only name of this host that every mpirun
+ * reads. Errors: STATUS_CONFIG with file and line; STATUS_DATA if there is no such file. */
 NODISCARD Status hosts_read(const char *path, Arena *arena, HostList *out);
 
 /* Sets `answers`: runs `true` on every host at the same time, through mpirun's remote shell
- * ($OMPI_MCA_plm_rsh_agent, else ssh). A host that takes more than a few seconds does not answer;
- * this host does. */
+ * ($OMPI_MCA_plm_rsh_agent, else ssh). The last line of its standard error is the `reason` of a
+ * host that does not answer, as one that takes more than a few seconds; this host answers. */
 NODISCARD Status hosts_probe(HostList *hosts, Arena *arena);
 
 /* The slots of the hosts that answer. */

@@ -25,6 +25,7 @@ typedef struct Supervisor {
     const char *job; /* of Slurm; NULL outside, and with a hostfile */
     Arena arena;
     Attempt attempt; /* the current or last one */
+    bool has_hosts;  /* a host of the hostfile has answered */
     int64_t checkpoint, failures;
     char first_cause[INCIDENT_CAUSE_BYTES];
 } Supervisor;
@@ -38,15 +39,33 @@ static int64_t ranks_fit(int64_t batches, int64_t limit) {
     return ranks;
 }
 
+static void say_left_out(const HostList *hosts) {
+    for (int i = 0; i < hosts->count; i++) {
+        if (!hosts->items[i].answers)
+            escape_say(stderr, "supervise: %s is left out: %s", hosts->items[i].name,
+                       hosts->items[i].reason);
+    }
+}
+
+/* Errors: STATUS_FAILURE if no host has ever answered; a wrong name would cost all tries. */
+static Status hosts_choose(Supervisor *s, int64_t *slots) {
+    HostList *hosts = &s->hosts;
+    TRY(hosts_probe(hosts, &s->arena));
+    *slots = hosts_slots(hosts);
+    s->has_hosts |= *slots > 0;
+    if (!s->has_hosts)
+        return ERROR(STATUS_FAILURE, "no host of %s answers; %s: %s; see that ssh reaches it",
+                     s->options->hostfile, hosts->items[0].name, hosts->items[0].reason);
+    say_left_out(hosts);
+    return OK;
+}
+
 /* Chooses hosts and ranks. The product of ranks and accumulation stays that of the config on all
  * ranks. */
 static Status attempt_choose(Supervisor *s) {
     const int64_t wanted = s->options->ranks;
     int64_t product = wanted * s->config->training.gradient_accumulation_steps, slots = wanted;
-    if (s->hosts.count > 0) {
-        TRY(hosts_probe(&s->hosts, &s->arena));
-        slots = hosts_slots(&s->hosts);
-    }
+    if (s->hosts.count > 0) TRY(hosts_choose(s, &slots));
     s->attempt.number++;
     s->attempt.ranks = s->attempt.accumulation = 0;
     if (slots == 0) return OK;
@@ -162,8 +181,8 @@ static Status attempt_run(Supervisor *s) {
     if (s->attempt.ranks > 0) return attempt_execute(&s->attempt, s->config, s->options, &s->hosts);
     s->attempt.code = status_exit_code(STATUS_FAILURE);
     s->attempt.seconds = 0;
-    snprintf(s->attempt.cause, sizeof s->attempt.cause, "no host of %s answers",
-             s->options->hostfile);
+    snprintf(s->attempt.cause, sizeof s->attempt.cause, "no host of %s answers; %s: %s",
+             s->options->hostfile, s->hosts.items[0].name, s->hosts.items[0].reason);
     return OK;
 }
 

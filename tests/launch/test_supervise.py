@@ -77,11 +77,30 @@ def a_notice_of_mpirun_is_a_cause():
 
 def a_host_may_stand_on_a_line_for_each_slot():
     path = os.path.join(WORK, "hosts")
-    for text in ("localhost\nlocalhost # again\n", "localhost slots=1\n%s\n" % os.uname().nodename):
+    for text in ("localhost\nlocalhost # again\n", "localhost slots=1\n%s\n" % os.uname().nodename,
+                 "127.0.0.1\n::1\n"):
         write(path, text)
         done = run("supervise", config("lines", output=tempfile.mkdtemp(dir=WORK)),
                    "--hostfile=" + path, "--ranks=2", "--tries=1")
         check(done.code == 0 and "2 ranks" in done.out, repr(done))
+
+
+def a_host_that_does_not_answer_is_named_with_its_reason():
+    """Alone it ends the supervisor at once; beside others it is left out."""
+    agent, path = os.path.join(WORK, "agent"), os.path.join(WORK, "lost_hosts")
+    write(agent, "#!/bin/sh\necho Welcome >&2\necho agent: no name $1 >&2\nexit 255\n")
+    os.chmod(agent, 0o755)
+    write(path, "elsewhere\n")
+    done = run("supervise", config("lost"), "--hostfile=" + path, OMPI_MCA_plm_rsh_agent=agent)
+    check(done.code == 1 and len(done.errors()) == 1 and "attempt" not in done.err, repr(done))
+    check("no host of %s answers; elsewhere: agent: no name elsewhere;" % path in done.err,
+          repr(done))
+    write(path, "localhost\nelsewhere\n")
+    done = run("supervise", config("partly"), "--hostfile=" + path, OMPI_MCA_plm_rsh_agent=agent)
+    check(done.code == 0 and "elsewhere is left out: agent: no name elsewhere" in done.err,
+          repr(done))
+    done = run("supervise", config("mute"), "--hostfile=" + path, OMPI_MCA_plm_rsh_agent="false")
+    check(done.code == 0 and "elsewhere is left out: exit code 1" in done.err, repr(done))
 
 
 def bad_hostfiles_are_named():
@@ -148,6 +167,7 @@ def a_request_to_stop_in_the_pause_is_one():
 if __name__ == "__main__":
     main(a_killed_run_goes_on, what_would_come_again_ends_it,
          the_first_cause_is_named_after_all_tries, a_notice_of_mpirun_is_a_cause,
-         a_host_may_stand_on_a_line_for_each_slot, bad_hostfiles_are_named,
+         a_host_may_stand_on_a_line_for_each_slot,
+         a_host_that_does_not_answer_is_named_with_its_reason, bad_hostfiles_are_named,
          a_directory_in_use_is_left_alone, checkpoints_of_another_run_are_no_progress,
          a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one)
