@@ -62,7 +62,8 @@ static Tensor *losses_record(Program *p, const Recorder *r, double tokens) {
                         .scale = 1.0 / tokens,
                         .logits_bytes = options->logits_bytes,
                         .layer = r->model->head->layer,
-                        .step = r->tensors->step};
+                        .step = r->tensors->step,
+                        .softcap = r->model->config.logit_softcap};
     program_label(p, "documents");
     if (options->document_mask)
         context.documents = documents_record(p, r->tensors->tokens, options->end_of_text);

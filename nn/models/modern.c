@@ -1,15 +1,23 @@
 #include "nn/models/modern.h"
 
 static const PresetValue layers[] = {
-    {"model.bias", "false"},        {"model.norm", "rmsnorm"},
-    {"model.norm_weight", "false"}, {"model.norm_eps", "1e-6"},
-    {"model.position", "rope"},     {"model.rope.base", "1024"},
-    {"model.rope.fraction", "0.5"}, {"model.mlp", "relu2"},
-    {"model.qk_norm", "true"},      {"model.qk_norm_weight", "false"},
-    {"attention.scale", "0.12"},    {"model.tie_embeddings", "false"},
-    {"model.logit_softcap", "15"},  {"model.embedding_norm", "true"},
-    {"model.embedding_std", "1"},   {"model.residual_scalars", "true"},
-    {"model.zero_init", "true"},    {NULL, NULL},
+    {"model.bias", "false"},
+    {"model.norm", "rmsnorm"},
+    {"model.norm_weight", "false"},
+    {"model.norm_eps", "1e-6"},
+    {"model.position", "rope"},
+    {"model.rope.base", "1024"},
+    {"model.rope.fraction", "0.5"},
+    {"model.mlp", "relu2"},
+    {"model.qk_norm", "true"},
+    {"model.qk_norm_weight", "false"},
+    {"attention.scale", "0.12"},
+    {"model.tie_embeddings", "false"},
+    {"model.embedding_norm", "true"},
+    {"model.embedding_std", "1"},
+    {"model.residual_scalars", "true"},
+    {"model.zero_init", "true"},
+    {NULL, NULL},
 };
 
 static const ModelPreset presets[] = {

@@ -170,7 +170,7 @@ FAMILIES = {
     "qwen3": dict(SMALL, preset="qwen3-0.6b", n_kv_head=1, head_dim=16, mlp_width=48),
     "mistral": dict(SMALL, preset="mistral-124m", n_kv_head=2, mlp_width="auto"),
     "modern": dict(SMALL, preset="modern", value_embeddings=[False, True], n_head=2,
-                   short_conv={"attention": 3, "qkv": 2, "mlp": 2}),
+                   logit_softcap=5, short_conv={"attention": 3, "qkv": 2, "mlp": 2}),
     "parallel": dict(SMALL, block="parallel", position="none", mlp="geglu", tie_embeddings=False),
 }
 
