@@ -33,6 +33,16 @@ static Status share_gpus(const Study *study, Launcher *l) {
         (long long)l->parallel, (long long)l->ranks, (long long)(l->parallel * each), l->gpus);
 }
 
+Status launcher_check_ranks(int64_t ranks, const char *way_out) {
+    enum { MOST_PER_CORE = 64 };
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t most = MOST_PER_CORE * (int64_t)(cores > 0 ? cores : 1);
+    if (ranks <= most) return OK;
+    return ERROR(STATUS_CONFIG,
+                 "%lld ranks on this host of %ld cores: at most %lld, %d per core; %s",
+                 (long long)ranks, cores, (long long)most, MOST_PER_CORE, way_out);
+}
+
 Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launcher *out) {
     const ConfigLocal *local = &study->config->launch.local;
     *out = (Launcher){.ranks = ranks > 0 ? ranks : local->ranks,
@@ -46,6 +56,7 @@ Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launch
             "%lld ranks need mpirun, which is not in PATH; install Open MPI, or set --ranks=1",
             (long long)out->ranks);
     }
+    TRY(launcher_check_ranks(out->ranks, "lower --ranks or launch.local.ranks"));
     return share_gpus(study, out);
 }
 

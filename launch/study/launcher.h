@@ -14,9 +14,14 @@ typedef struct Launcher {
     Arena arena;
 } Launcher;
 
+/* STATUS_CONFIG if this host would start more than 64 ranks per core. mpirun starts any number of
+ * processes until the host has no memory left; no run gains from so many. `way_out` ends the
+ * message. */
+NODISCARD Status launcher_check_ranks(int64_t ranks, const char *way_out);
+
 /* `ranks` and `parallel`: 0 selects the values of the study's config. Errors: STATUS_CONFIG if
- * several ranks need mpirun and it is missing, or if there are too few GPUs for so many points. The
- * caller frees its arena. */
+ * several ranks need mpirun and it is missing, that of launcher_check_ranks, or if there are too
+ * few GPUs for so many points. The caller frees its arena. */
 NODISCARD Status launcher_open(const Study *study, int64_t ranks, int64_t parallel, Launcher *out);
 
 /* The arguments that start a point, in the arena; NULL if memory is out. */

@@ -160,6 +160,13 @@ int64_t hosts_slots(const HostList *hosts) {
     return slots;
 }
 
+int64_t hosts_slots_here(const HostList *hosts) {
+    int64_t slots = 0;
+    for (int i = 0; i < hosts->count; i++)
+        slots += is_this_host(hosts->items[i].name) ? hosts->items[i].slots : 0;
+    return slots;
+}
+
 Status hosts_write(const HostList *hosts, const char *path) {
     Arena arena = {0};
     const char *text = "";

@@ -32,5 +32,8 @@ NODISCARD Status hosts_probe(HostList *hosts, Arena *arena);
 /* The slots of the hosts that answer. */
 int64_t hosts_slots(const HostList *hosts);
 
+/* The slots of this host; 0 if it is not listed. */
+int64_t hosts_slots_here(const HostList *hosts);
+
 /* Writes a hostfile of the hosts that answer. */
 NODISCARD Status hosts_write(const HostList *hosts, const char *path);

@@ -7,6 +7,7 @@
 #include "launch/base/signals.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/run_lock.h"
+#include "launch/study/launcher.h"
 #include "launch/study/overdue.h"
 #include "launch/supervise/attempt.h"
 #include "launch/supervise/hosts.h"
@@ -196,6 +197,16 @@ static bool is_asked_to_save(const Attempt *a) {
     return a->code == status_exit_code(STATUS_STOPPED) && signals_request() == STOP_SAVE;
 }
 
+/* Slurm decides which hosts get the ranks of its job. */
+static Status ranks_check(const Supervisor *s) {
+    int64_t wanted = s->options->ranks, slots = hosts_slots_here(&s->hosts);
+    if (s->job != NULL) return OK;
+    if (s->hosts.count == 0)
+        return launcher_check_ranks(wanted, "lower --ranks, or name more hosts by --hostfile");
+    return launcher_check_ranks(slots < wanted ? slots : wanted,
+                                "lower its slots in the hostfile, or --ranks");
+}
+
 /* A requeued job continues the count of its last incident; the lock of a dead host may outlive it.
  */
 static Status start(Supervisor *s) {
@@ -204,6 +215,7 @@ static Status start(Supervisor *s) {
     if (s->job == NULL) TRY(directory_check(s->config));
     s->checkpoint = checkpoint_newest(s->config);
     if (s->options->hostfile != NULL) TRY(hosts_read(s->options->hostfile, &s->arena, &s->hosts));
+    TRY(ranks_check(s));
     if (s->job != NULL && restarts != NULL && atoi(restarts) > 0) {
         incident_last(s->config->output, &s->attempt.number, &s->checkpoint, &s->failures,
                       s->first_cause);

@@ -113,6 +113,27 @@ def bad_hostfiles_are_named():
         check(done.code == 78 and message in done.err and len(done.errors()) == 1, repr(done))
 
 
+def more_ranks_than_a_host_can_hold_are_refused():
+    """No mpirun starts: it would start processes without end."""
+    mpirun, count = fake_mpirun("exit 0")
+    most, path = 64 * os.cpu_count(), os.path.join(WORK, "many_slots")
+
+    def refuses(way_out, *words):
+        done = run(*words, PATH=mpirun)
+        check(done.code == 78 and len(done.errors()) == 1 and not os.path.exists(count),
+              repr(done))
+        check("at most %d, 64 per core; %s" % (most, way_out) in done.err, repr(done))
+    many = config("many")
+    refuses("lower --ranks, or name more hosts by --hostfile", "supervise", many, "--ranks=100000")
+    write(path, "localhost slots=%d\nelsewhere slots=8\n" % (most + 1))
+    refuses("lower its slots in the hostfile", "supervise", many, "--ranks=100000",
+            "--hostfile=" + path)
+    study = config("many_points", sweep={"seed": [1, 2]})
+    refuses("lower --ranks or launch.local.ranks", "sweep", study, "--local", "--ranks=100000")
+    done = run("supervise", many, "--ranks=%d" % most, "--tries=1", PATH=mpirun)
+    check(done.code == 0 and os.path.exists(count), repr(done))
+
+
 def a_directory_in_use_is_left_alone():
     """Also if its run makes new checkpoints, which are no progress of the supervisor's."""
     path = config("used", training__stop={"steps": 1000000}, checkpoint__interval="5 steps",
@@ -169,5 +190,6 @@ if __name__ == "__main__":
          the_first_cause_is_named_after_all_tries, a_notice_of_mpirun_is_a_cause,
          a_host_may_stand_on_a_line_for_each_slot,
          a_host_that_does_not_answer_is_named_with_its_reason, bad_hostfiles_are_named,
+         more_ranks_than_a_host_can_hold_are_refused,
          a_directory_in_use_is_left_alone, checkpoints_of_another_run_are_no_progress,
          a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one)
