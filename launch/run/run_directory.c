@@ -67,6 +67,38 @@ static Status foreign(const RunDirectory *d) {
                  d->kind->noun, d->kind->chosen_by);
 }
 
+static Status entry_check_writable(const char *path, int mode) {
+    if (euidaccess(path, mode) == 0 || (errno != EACCES && errno != EROFS)) return OK;
+    return ERROR(STATUS_FAILURE,
+                 "%s: cannot be written: %s; change its permissions or mount, or choose another "
+                 "`output`",
+                 path, strerror(errno));
+}
+
+/* "a/b" -> "a", "/a" -> "/", "a" -> ".", in place. */
+static void parent_find(char *path) {
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(path, 2, ".");
+    else
+        slash[slash == path] = '\0';
+}
+
+Status run_directory_check_writable(const char *path) {
+    static const char *const entries[] = {"run.lock", "metrics.jsonl", "checkpoints", NULL};
+    char entry[PATH_MAX];
+    if (strlen(path) + 2 > sizeof entry) return OK; /* too long for a run, too */
+    snprintf(entry, sizeof entry, "%s", path);
+    while (access(entry, F_OK) != 0 && errno == ENOENT && strcmp(entry, ".") != 0)
+        parent_find(entry);
+    TRY(entry_check_writable(entry, W_OK | X_OK));
+    for (const char *const *name = entries; *name != NULL; name++) {
+        if (snprintf(entry, sizeof entry, "%s/%s", path, *name) >= (int)sizeof entry) return OK;
+        TRY(entry_check_writable(entry, W_OK));
+    }
+    return OK;
+}
+
 /* Creates nothing, not even a lock, in a directory with other content. */
 static Status check_before(const RunDirectory *d) {
     Contents contents;

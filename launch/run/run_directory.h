@@ -36,6 +36,10 @@ NODISCARD Status run_directory_take(const char *path, const DirectoryKind *kind,
  * created. */
 void run_directory_release(RunDirectory *directory);
 
+/* Fails if this process may not write what a run writes there, or if the file system is read-only:
+ * what no retry mends. Before the directory exists, the one that it would be made in counts. */
+NODISCARD Status run_directory_check_writable(const char *path);
+
 /* Whether the directory holds an entry of this name. Errors: STATUS_FAILURE if it cannot be
  * read. */
 NODISCARD Status run_directory_has(const char *path, const char *name, bool *out);

@@ -6,6 +6,7 @@
 #include "launch/base/process.h"
 #include "launch/base/signals.h"
 #include "launch/run/run_checkpoint.h"
+#include "launch/run/run_directory.h"
 #include "launch/run/run_lock.h"
 #include "launch/study/launcher.h"
 #include "launch/study/overdue.h"
@@ -100,6 +101,11 @@ static Status directory_check(const Config *config) {
     TRY(run_lock_take(config->output, &lock)); /* succeeds where there are no locks */
     run_lock_release(&lock);
     return OK;
+}
+
+/* Fails where no start can write. Slurm may give its job a host that can. */
+static Status writable_check(const Supervisor *s) {
+    return s->job != NULL ? OK : run_directory_check_writable(s->config->output);
 }
 
 /* Counts failures since the newest checkpoint was new, and keeps the cause of the first. A run that
@@ -213,6 +219,7 @@ static Status start(Supervisor *s) {
     const char *restarts = getenv("SLURM_RESTART_COUNT");
     s->job = s->options->hostfile == NULL ? getenv("SLURM_JOB_ID") : NULL;
     if (s->job == NULL) TRY(directory_check(s->config));
+    TRY(writable_check(s));
     s->checkpoint = checkpoint_newest(s->config);
     if (s->options->hostfile != NULL) TRY(hosts_read(s->options->hostfile, &s->arena, &s->hosts));
     TRY(ranks_check(s));
@@ -232,6 +239,7 @@ static Status run(Supervisor *s) {
             return requeue(s->job);
         }
         if (is_over(&s->attempt)) return OK;
+        TRY(writable_check(s));
         failure_count(s);
         Incident incident = incident_of(s);
         TRY(incident_write(s->config->output, &incident));

@@ -6,11 +6,12 @@ sanitizers: no
 
 import json
 import os
+import shutil
 import signal
 import tempfile
 
-from e2e import (ENVIRONMENT, WORK, check, checkpoints, config, equal, rank_of, run,
-                 run_directory, start, states, train, write)
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, Job, Skip, check, checkpoints, config, equal,
+                 rank_of, run, run_directory, start, states, train, write)
 from e2e import main
 
 
@@ -134,6 +135,46 @@ def more_ranks_than_a_host_can_hold_are_refused():
     check(done.code == 0 and os.path.exists(count), repr(done))
 
 
+def what_cannot_be_written_ends_it():
+    """Before the first start, and after one. root may write everywhere, so the run is another
+    user's."""
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        raise Skip("root may write everywhere, and there is no setpriv")
+    path = config("unwritable", training__stop={"steps": 1000000}, checkpoint__keep=2)
+    directory, programs = run_directory("unwritable"), tempfile.mkdtemp(dir=WORK)
+    os.makedirs(directory)
+    drop = []
+    if os.geteuid() == 0:
+        os.chown(directory, 65534, 65534)
+        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    for folder in (WORK, programs):
+        os.chmod(folder, 0o755)
+    for program in ("supervise", "train"):
+        shutil.copy(os.path.join(PROGRAMS, program), programs)
+
+    def begin():
+        return Job([*drop, programs + "/supervise", path], ENVIRONMENT)
+
+    def refused(done, entry):
+        check(done.code == 1 and "starts again" not in done.err, repr(done))
+        check("supervise: error: %s: cannot be written: Permission denied; change" % entry
+              in done.err, repr(done))
+    os.chmod(directory, 0o555)
+    done = begin().end()
+    refused(done, directory)
+    equal(len(done.errors()), 1, repr(done))
+    os.chmod(directory, 0o755)
+    job = begin()
+    job.wait_for(r"(?m)^step 5/")
+    os.chmod(directory + "/checkpoints", 0o555)
+    refused(job.end(), directory + "/checkpoints")
+    os.chmod(directory + "/checkpoints", 0o755)
+    shutil.rmtree(directory)
+    os.chmod(os.path.dirname(directory), 0o555)
+    refused(begin().end(), os.path.dirname(directory))
+    os.chmod(os.path.dirname(directory), 0o755)
+
+
 def a_directory_in_use_is_left_alone():
     """Also if its run makes new checkpoints, which are no progress of the supervisor's."""
     path = config("used", training__stop={"steps": 1000000}, checkpoint__interval="5 steps",
@@ -190,6 +231,6 @@ if __name__ == "__main__":
          the_first_cause_is_named_after_all_tries, a_notice_of_mpirun_is_a_cause,
          a_host_may_stand_on_a_line_for_each_slot,
          a_host_that_does_not_answer_is_named_with_its_reason, bad_hostfiles_are_named,
-         more_ranks_than_a_host_can_hold_are_refused,
+         more_ranks_than_a_host_can_hold_are_refused, what_cannot_be_written_ends_it,
          a_directory_in_use_is_left_alone, checkpoints_of_another_run_are_no_progress,
          a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one)
