@@ -1,5 +1,5 @@
 /* The GPU as a device: copies of every size, pending read-backs, graphs, and the error without a
- * GPU. */
+ * GPU. It measures what waits for a copy, so it runs alone: a GPU gives programs turns. */
 #include "core/base/clock.h"
 #include "core/bound_program.h"
 #include "core/ops/copy.h"

@@ -17,7 +17,8 @@ MUON_DECAY = {**MUON, "optimizer.muon.weight_decay": 0.5}
 SCALED = {"optimizer.lr_reference.batch_tokens": 1024}
 FP8 = {"training.matmul": "fp8"}
 
-# Key: another value than the default, and what it needs. These change the loss of the first weights.
+# Key: another value than the default, and what it needs. These change the loss of the first
+# weights.
 FORWARD = {
     "seed": (8, {}),
     "model.n_layer": (3, {}),
