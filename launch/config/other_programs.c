@@ -147,8 +147,9 @@ bool option_translate(const char *argument, char *out, size_t bytes) {
     return true;
 }
 
-bool key_translate(const char *name, char *out, size_t bytes) {
+bool key_translate(const char *path, char *out, size_t bytes) {
     char option[64];
+    const char *dot = strrchr(path, '.'), *name = dot == NULL ? path : dot + 1;
     if (snprintf(option, sizeof option, "--%s", name) >= (int)sizeof option) return false;
     const Setting *setting = find_setting(option);
     if (setting == NULL || !takes_value(setting)) return false;

@@ -10,6 +10,7 @@
  * `--eval_only`. Returns false for any other option. */
 bool option_translate(const char *argument, char *out, size_t bytes);
 
-/* The config key that takes the value of such an option, by the name of the option without dashes:
- * `optimizer.lr` for `learning_rate`. Returns false if there is none. */
-bool key_translate(const char *name, char *out, size_t bytes);
+/* The config key that takes the value of such an option, by the name of the option without dashes,
+ * in any group: `optimizer.lr` for `learning_rate`, `training.learning_rate`. Returns false if
+ * there is none. */
+bool key_translate(const char *path, char *out, size_t bytes);

@@ -60,5 +60,6 @@ const Field *schema_find(const char *path);
 /* Whether the path is a group: a prefix of longer keys. */
 bool schema_is_group(const char *path);
 
-/* The key or group nearest to a misspelled path, or NULL. */
+/* The key or group nearest to a misspelled path, or that of its group that shares its words, or
+ * NULL. */
 const char *schema_suggest(const char *path, char *buffer, size_t bytes);
