@@ -122,13 +122,17 @@ static bool is_override(const char *argument) {
     return bytes > 0 && argument[bytes] == '=';
 }
 
-/* `temperature=1` for `--temperature=1`. */
-static Status unexpected(const CommandLine *program, const char *argument) {
+/* `temperature=1` for `--temperature=1`; otherwise one operand too many. */
+static Status unexpected(const CommandLine *program, const char *prefix, const char *argument) {
+    char most[32] = "";
     const Option *option = find_option(program, argument, strcspn(argument, "="));
-    bool lacks_dashes = option != NULL && strchr(argument, '=') != NULL;
-    return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; %s%.200s%s", argument,
-                 lacks_dashes ? "did you mean '--" : "see --help", lacks_dashes ? argument : "",
-                 lacks_dashes ? "'?" : "");
+    if (option != NULL && strchr(argument, '=') != NULL)
+        return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; did you mean '--%.200s'?",
+                     argument, argument);
+    if (strstr(program->operands, "...") != NULL)
+        snprintf(most, sizeof most, ", at most %d", program->most);
+    return ERROR(STATUS_USAGE, "unexpected argument '%.200s'; %s%s takes %s%s; see --help",
+                 argument, prefix, program->name, program->operands, most);
 }
 
 static Status parse_operand(const CommandLine *program, char *argument, Arguments *out) {
@@ -142,7 +146,7 @@ static Status parse_operand(const CommandLine *program, char *argument, Argument
                      program->name, program->operands);
     }
     if (program->most >= 0 && out->operand_count >= program->most) {
-        return unexpected(program, argument);
+        return unexpected(program, out->prefix, argument);
     }
     out->operands[out->operand_count++] = argument;
     return OK;

@@ -104,7 +104,7 @@ static void operands_may_look_odd(void) {
 
 static void bad_lines_are_refused(void) {
     check_refused(&train, NULL, NULL, "CONFIG is missing: ./train CONFIG; see --help");
-    check_refused(&train, "a", "b", "unexpected argument 'b'; see --help");
+    check_refused(&train, "a", "b", "unexpected argument 'b'; ./train takes CONFIG; see --help");
     check_refused(&train, "--plam", NULL, "unknown option '--plam'; did you mean '--plan'?");
     check_refused(&train, "--hlep", NULL, "did you mean '--help'?");
     check_refused(&train, "--temp=1", NULL,

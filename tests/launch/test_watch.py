@@ -127,6 +127,8 @@ def half_written_files():
 
 def wrong_directories():
     fails(64, r"^watch: error: RUN\.\.\. is missing")
+    fails(64, r"unexpected argument .*; \./watch takes RUN\.\.\., at most 64; see --help",
+          *[trained()] * 65)
     fails(65, r"nowhere: no such run; name the directory of a run", WORK + "/nowhere")
     fails(65, r"\.yaml: no such run", config("never"))
     fails(65, r"data: not a run: it has no config\.yaml", WORK + "/data")
