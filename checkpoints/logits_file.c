@@ -114,25 +114,15 @@ static Status bytes_write(const LogitsFile *f, const void *bytes, size_t n, size
     return error == 0 ? OK : file_cannot_write(f->path, error);
 }
 
-/* Only a file of logits is replaced. */
-static Status target_check(const char *path) {
-    char magic[MAGIC_BYTES] = "";
-    ssize_t got;
-    TRY(file_read_beginning(path, magic, sizeof magic, &got));
-    if (got < 0 || (got == sizeof magic && memcmp(magic, block_magic, sizeof magic) == 0))
-        return OK;
-    return ERROR(STATUS_DATA, "%s: not a file of logits, so it is not replaced; name another",
-                 path);
-}
-
 Status logits_file_create(const char *path, const LogitsHeader *header, LogitsFile **out) {
     LogitsFile *f = *out = calloc(1, sizeof *f);
+    const char *const starts[] = {block_magic, NULL};
     size_t bytes;
     if (f == NULL) return OUT_OF_MEMORY("logits");
     f->path = path;
     Status status = logits_file_bytes(header, &bytes);
     (void)windows_measure(header, f->window);
-    if (!failed(status)) status = target_check(path);
+    if (!failed(status)) status = replacement_check(path, starts, "a file of logits");
     if (!failed(status)) status = replacement_begin(path, &f->new);
     if (!failed(status)) status = structure_make(f, header);
     if (!failed(status)) status = bytes_write(f, block_magic, MAGIC_BYTES, 0);

@@ -159,6 +159,17 @@ static int file_begin(Replacement *new) {
     return error;
 }
 
+Status replacement_check(const char *path, const char *const *starts, const char *what) {
+    char begin[128] = "";
+    ssize_t got;
+    TRY(file_read_beginning(path, begin, sizeof begin - 1, &got));
+    if (got <= 0) return OK;
+    for (; *starts != NULL; starts++) {
+        if (strncmp(begin, *starts, strlen(*starts)) == 0) return OK;
+    }
+    return ERROR(STATUS_DATA, "%s: not %s, so it is not replaced; name another", path, what);
+}
+
 Status replacement_begin(const char *path, Replacement **out) {
     char directory[PATH_MAX];
     size_t length;

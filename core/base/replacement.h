@@ -29,6 +29,11 @@ int replacement_fd(const Replacement *replacement);
 const char *replacement_temporary(const Replacement *replacement);
 const char *replacement_path(const Replacement *replacement);
 
+/* Whether a file that a user names may be replaced: if there is none, if it is empty, or if it
+ * begins with one of `starts`, NULL-terminated, as those of this project do. Errors: STATUS_DATA
+ * `PATH: not WHAT, so it is not replaced`, STATUS_FAILURE if it cannot be read. */
+NODISCARD Status replacement_check(const char *path, const char *const *starts, const char *what);
+
 /* Appends bytes. Errors: STATUS_FAILURE naming the target. */
 NODISCARD Status replacement_write(Replacement *replacement, const void *bytes, size_t n);
 

@@ -43,6 +43,12 @@ Status output_open_named(const char *path, Output *out) {
     return stream_open(file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666), out);
 }
 
+Status output_check_named(const char *path, const char *const *starts, const char *what) {
+    struct stat info;
+    bool is_file = stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    return is_file ? replacement_check(path, starts, what) : OK;
+}
+
 Status output_finish(Output *output, Status status) {
     Output o = *output;
     *output = (Output){0};

@@ -29,6 +29,9 @@ NODISCARD Status output_create(const char *path, Output *out);
  * /dev/stdout, is written in place. */
 NODISCARD Status output_open_named(const char *path, Output *out);
 
+/* Whether output_open_named may write there: replacement_check for a file. */
+NODISCARD Status output_check_named(const char *path, const char *const *starts, const char *what);
+
 /* Closes the stream. Renames the file if `status` is OK, otherwise removes it. Returns the first
  * failure. */
 NODISCARD Status output_finish(Output *output, Status status);

@@ -44,6 +44,16 @@ static const char *terminal_of(const char *path) {
                                                    : NULL;
 }
 
+/* The tables of this program, by their first columns, and gnuplot's pictures. */
+static Status check_replaced(const char *csv_path, const char *plot_path) {
+    static const char *const tables[] = {"device,dtype,B,NH,", "device,dtype,name,tensor,",
+                                         "rung,vocabulary,ms,", "ranks,bytes,seconds,", NULL};
+    static const char *const pictures[] = {
+        "<?xml version=\"1.0\" encoding=\"utf-8\"  standalone=\"no\"?>\n<svg", "\x89PNG\r\n", NULL};
+    if (csv_path != NULL) TRY(output_check_named(csv_path, tables, "a table of ./bench"));
+    return plot_path == NULL ? OK : output_check_named(plot_path, pictures, "a chart of gnuplot");
+}
+
 Status bench_output_open(const char *csv_path, const char *plot_path, FILE *table,
                          BenchOutput *out) {
     *out = (BenchOutput){.csv_path = csv_path, .plot_path = plot_path, .table = table};
@@ -54,7 +64,8 @@ Status bench_output_open(const char *csv_path, const char *plot_path, FILE *tabl
         return ERROR(STATUS_USAGE, "--plot=%s: draws FILE.svg and FILE.png", plot_path);
     }
     TRY(check_writable(csv_path));
-    return check_writable(plot_path);
+    TRY(check_writable(plot_path));
+    return check_replaced(csv_path, plot_path);
 }
 
 static Status csv_write(const char *path, const char *text) {

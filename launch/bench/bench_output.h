@@ -15,8 +15,8 @@ typedef struct BenchOutput {
 } BenchOutput;
 
 /* Checks before any measurement that the files can be written. Errors: STATUS_USAGE for a chart
- * that is neither .svg nor .png, STATUS_FAILURE for a file that cannot be written. Close it after a
- * failure, too. */
+ * that is neither .svg nor .png, STATUS_DATA for an old file of another kind, STATUS_FAILURE for
+ * one that cannot be written. Close it after a failure, too. */
 NODISCARD Status bench_output_open(const char *csv_path, const char *plot_path, FILE *table,
                                    BenchOutput *out);
 

@@ -1,7 +1,6 @@
 #include "launch/watch/run_page.h"
 
 #include "core/base/file.h"
-#include "core/base/input_file.h"
 #include "launch/base/output.h"
 #include "launch/study/report/page.h"
 
@@ -64,22 +63,6 @@ static Status page_make(const WatchedRun *runs, int n, int reload_s, const char 
     return status;
 }
 
-/* A page, or an empty file, may be replaced. Devices and what cannot be read are for the writer to
- * judge. */
-static Status path_check(const char *path) {
-    static const char start[] = "<!DOCTYPE html>";
-    char head[sizeof start - 1];
-    InputFile file;
-    if (failed(input_open(path, &file))) return OK;
-    bool is_long = file.bytes >= sizeof head,
-         is_page = is_long && !failed(input_read(&file, head, sizeof head, 0)) &&
-                   memcmp(head, start, sizeof head) == 0,
-         is_empty = file.bytes == 0;
-    input_close(&file);
-    if (is_page || is_empty) return OK;
-    return ERROR(STATUS_DATA, "%s: not a page, so it is not replaced; name another", path);
-}
-
 static bool name_remove(void *folder, const char *name) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", (const char *)folder, name);
@@ -89,8 +72,8 @@ static bool name_remove(void *folder, const char *name) {
 
 Status run_page_write(const WatchedRun *runs, int n, int reload_s, const char *path) {
     char folder[PATH_MAX];
-    const char *temporary = getenv("TMPDIR");
-    TRY(path_check(path));
+    const char *temporary = getenv("TMPDIR"), *const starts[] = {"<!DOCTYPE html>", NULL};
+    TRY(output_check_named(path, starts, "a page"));
     snprintf(folder, sizeof folder, "%s/hourglass-watch-XXXXXX",
              temporary == NULL || *temporary == '\0' ? "/tmp" : temporary);
     if (mkdtemp(folder) == NULL)

@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 
-from e2e import WORK, Skip, check, equal, main, run, start
+from e2e import WORK, Skip, check, content, equal, main, run, start
 
 SMALL = ["--device=cpu", "--B=1", "--NH=2", "--HS=8", "--repeats=2"]
 NAMES = ["flash", "mem_efficient", "math", "baseline"]
@@ -306,6 +306,27 @@ def files_that_cannot_be_written():
     check(os.path.islink(path_of("link.csv")) and len(rows_of("target.csv")) == 1, "the link")
 
 
+def files_of_others_are_kept():
+    """Tables and charts of earlier tests are replaced, whichever command made them."""
+    quick = ["attention", *SMALL, "--T=16", "--backends=math"]
+    for name, option, kind in (("theirs.csv", "--csv=", "a table of ./bench"),
+                               ("theirs.svg", "--plot=", "a chart of gnuplot"),
+                               ("theirs.png", "--plot=", "a chart of gnuplot")):
+        for text in (b"x", b"device,price\n1,2\n", b"<?xml version=\"1.0\"?>\n<svg></svg>\n"):
+            with open(path_of(name), "wb") as file:
+                file.write(text)
+            done = bench(*quick, option + path_of(name), code=65)
+            check("%s: not %s, so it is not replaced" % (name, kind) in done.err, done.err)
+            equal((content(path_of(name)), done.out), (text, ""), "somebody's file")
+        open(path_of(name), "wb").close()
+        bench(*quick, option + path_of(name))
+    for name in ("a.csv", "l.csv", "n.csv"):
+        bench(*quick, "--csv=" + path_of(name))
+        equal(len(rows_of(name)), 1, "rows")
+    for name in ("a.svg", "n.svg", "l.png"):
+        bench(*quick, "--plot=" + path_of(name))
+
+
 def without_gnuplot_the_table_still_comes():
     done = bench("attention", *SMALL, "--T=16", "--backends=math", "--plot=" + path_of("no.svg"),
                  PATH=path_of("none"))
@@ -349,5 +370,6 @@ if __name__ == "__main__":
          attention_by_flags, attention_with_a_boolean_mask, attention_by_many_lengths,
          attention_that_nothing_takes, the_ladder_stands_beside_the_articles,
          numerics_show_rounding_and_overflow, files_that_cannot_be_written,
+         files_of_others_are_kept,
          without_gnuplot_the_table_still_comes, an_interrupt_leaves_nothing_behind,
          one_device_a_benchmark)

@@ -61,6 +61,9 @@ def sums_are_measured():
     equal([int(row[1]) for row in rows], [1024 << k for k in range(15)], "sizes")
     check(all(row[0] == "2" and float(row[2]) > 0 and row[3] == row[4] for row in rows),
           "two ranks' rows: %r" % rows)
+    again = run("bench", "attention", "--device=cpu", "--B=1", "--NH=1", "--T=8", "--HS=8",
+                "--csv=" + table)
+    equal(again.code, 0, "a table of ./bench is replaced: %r" % again)
     alone = run("bench", "allreduce", "device=cpu")
     check(alone.code == 64 and "mpirun -np 2 ./bench allreduce" in alone.err, alone)
 
