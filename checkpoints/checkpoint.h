@@ -93,10 +93,12 @@ NODISCARD Status checkpoint_snapshot_begin(CheckpointImage *image,
                                            const CheckpointContents *contents);
 void checkpoint_image_finish(const CheckpointImage *image);
 
-/* The checkpoints to keep: the `newest` ones and that of step `best`; -1: none. */
+/* The checkpoints to keep: the `newest` ones and that of step `best`; -1: none. in_memory: they are
+ * snapshots (memory_snapshot.h), and a run may miss one. */
 typedef struct CheckpointKeep {
     int newest;
     int64_t best;
+    bool in_memory;
 } CheckpointKeep;
 
 /* Snapshot and checkpoint_write in one call with an image of its own: for a single checkpoint.

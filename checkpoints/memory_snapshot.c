@@ -77,7 +77,8 @@ Status memory_folder_create(const char *folder, size_t bytes) {
                      (double)bytes / 0x1p20, MEMORY, (double)left / 0x1p20);
     }
     if (mkdir(folder, 0700) == 0) return OK;
-    return ERROR(STATUS_FAILURE, "%s: cannot be made: %s", folder, strerror(errno));
+    return ERROR(STATUS_CONFIG, "%s: cannot be made: %s; set checkpoint.memory_interval: 0", folder,
+                 strerror(errno));
 }
 
 bool memory_folder_find(const char *run, char folder[MEMORY_FOLDER_BYTES]) {

@@ -18,7 +18,7 @@ enum { MEMORY_FOLDER_BYTES = 64 };
 NODISCARD Status memory_folder_name(const char *run, char folder[MEMORY_FOLDER_BYTES]);
 
 /* Creates the folder on this host. Errors: STATUS_OUT_OF_MEMORY if less than `bytes` are free in
- * /dev/shm. */
+ * /dev/shm; STATUS_CONFIG if nothing can be made there. */
 NODISCARD Status memory_folder_create(const char *folder, size_t bytes);
 
 /* Whether RUN/memory points to a folder that this run made on this host, for this user. */

@@ -11,7 +11,8 @@
 enum { PIECE_BYTES = 8 << 20 };
 
 static Status write_failed(const char *path, size_t bytes, CheckpointKeep keep, int error) {
-    if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
+    bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    if (!is_full || keep.in_memory) { /* more room on the disk is no help to memory */
         return ERROR(STATUS_FAILURE,
                      "%s: cannot be written (%zu bytes): %s; older checkpoints are kept", path,
                      bytes, strerror(error));

@@ -21,6 +21,7 @@ struct CheckpointWriter {
     int index; /* of the shard */
     bool commits, is_given_up;
     StatusRecord outcome;
+    StatusRecord missed;   /* why the last snapshot in memory is not there */
     atomic_bool has_begun; /* the snapshot, or it has failed */
     atomic_bool is_done;   /* its work */
 };
@@ -50,8 +51,12 @@ static void work(CheckpointWriter *writer, Status (*write)(CheckpointWriter *wri
     atomic_store(&writer->is_done, true);
 }
 
+/* Data that do not arrive are a failure, of a snapshot in memory too. */
 static Status image_save(CheckpointWriter *w) {
-    return checkpoint_write(w->image, w->dir, w->step, w->keep);
+    if (!w->keep.in_memory) return checkpoint_write(w->image, w->dir, w->step, w->keep);
+    TRY(image_arrive(w->image));
+    status_keep(checkpoint_write(w->image, w->dir, w->step, w->keep), &w->missed);
+    return OK;
 }
 
 /* Of this thread, because training would wait 6 ms for HDF5, and longer for a first save that comes
@@ -177,6 +182,10 @@ bool checkpoint_writer_is_given_up(const CheckpointWriter *writer) { return writ
 
 bool checkpoint_writer_is_idle(const CheckpointWriter *writer) {
     return !writer->is_working || atomic_load(&writer->is_done);
+}
+
+Status checkpoint_writer_missed(const CheckpointWriter *writer) {
+    return checkpoint_writer_is_idle(writer) ? status_restore(&writer->missed) : OK;
 }
 
 void checkpoint_writer_destroy(CheckpointWriter **writer) {

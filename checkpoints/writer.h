@@ -38,6 +38,10 @@ bool checkpoint_writer_is_given_up(const CheckpointWriter *writer);
 /* Whether checkpoint_writer_save would not wait. */
 bool checkpoint_writer_is_idle(const CheckpointWriter *writer);
 
+/* Why the last save with keep.in_memory has written nothing; OK while a save is in flight. Such a
+ * save does not fail otherwise. */
+NODISCARD Status checkpoint_writer_missed(const CheckpointWriter *writer);
+
 /* Waits until the pending save is durable; returns its error. */
 NODISCARD Status checkpoint_writer_wait(CheckpointWriter *writer);
 

@@ -256,7 +256,7 @@ static Status first_save(const Snapshot *s, const ModelWeights *m, const Config 
                                    .n_tensors = s->n,
                                    .values = values,
                                    .n_values = sizeof values / sizeof *values};
-    return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1});
+    return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1, false});
 }
 
 /* In a new directory. */

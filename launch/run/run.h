@@ -54,9 +54,10 @@ typedef struct Run {
     char memory[MEMORY_FOLDER_BYTES]; /* the folder of this run's memory snapshots; "": none */
     double kept_at; /* training seconds and step of the last save or memory snapshot */
     int64_t kept_step;
-    bool memory_is_late; /* by rank 0 and checkpoint.memory_interval */
-    int recovered_rank;  /* whose host had the state that this run starts from; -1: the disk */
-    double logged_at;    /* clock, step and tokens of the last log line */
+    bool memory_is_late;                       /* by rank 0 and checkpoint.memory_interval */
+    bool memory_is_missed, memory_is_reported; /* the last snapshot of this host was not written */
+    int recovered_rank; /* whose host had the state that this run starts from; -1: the disk */
+    double logged_at;   /* clock, step and tokens of the last log line */
     int64_t logged_step, logged_tokens;
     double logged_joules;
     int32_t *tokens, *targets; /* a batch on the host */

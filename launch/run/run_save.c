@@ -2,6 +2,8 @@
 
 #include "launch/run/run_measure.h"
 
+#include <stdio.h>
+
 static void copy_rest(void *self) {
     const Run *run = self;
     saver_copy_rest(run->saver);
@@ -26,7 +28,24 @@ static Status save_start(Run *run, const char *memory) {
     return saver_start_memory(run->saver, &progress, memory);
 }
 
+/* Not a failure: the run has its checkpoints on disk, and the next snapshot may find room. */
+static void missed_report(Run *run) {
+    char text[STATUS_MESSAGE_BYTES];
+    run->memory_is_missed = failed(saver_missed(run->saver));
+    if (!run->memory_is_missed || run->memory_is_reported) return;
+    run->memory_is_reported = true;
+    snprintf(text, sizeof text,
+             "no snapshot in memory: %s; the run goes on; free /dev/shm or enlarge it, or set "
+             "checkpoint.memory_interval: 0",
+             status_message());
+    if (run->metrics != NULL)
+        metrics_say(run->metrics, "warning: %s", text);
+    else
+        status_warn(world_host(run->e.world, world_rank(run->e.world)), text);
+}
+
 static Status save(Run *run, const char *memory) {
+    missed_report(run);
     run->kept_at = run->progress.train_s;
     run->kept_step = run->progress.step;
     run->memory_is_late = false;
@@ -52,6 +71,7 @@ Status run_save_memory(Run *run) { return save(run, run->memory); }
 Status run_save_wait(Run *run) {
     double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "writing the last checkpoint");
     Status status = saver_finish(run->saver);
+    missed_report(run);
     if (!failed(status)) status = shard_saver_finish(run->shard_saver);
     (void)watchdog_allow(run->e.watchdog, allowed, "ending");
     return status;

@@ -67,7 +67,8 @@ static Status train_steps(Run *run, StopRequest *request) {
 static Status stop_now(Run *run) {
     TRY(run_save_wait(run));
     const char *name = strsignal(signals_number() == 0 ? SIGTERM : signals_number());
-    if (run->kept_step == 0) {
+    int64_t kept = run->memory_is_missed ? run->saved_step : run->kept_step;
+    if (kept == 0) {
         return ERROR(STATUS_FAILURE,
                      "stopped by %s at step %lld, before the first checkpoint; the same command "
                      "starts anew (SIGUSR1 "
@@ -77,7 +78,7 @@ static Status stop_now(Run *run) {
     return ERROR(STATUS_FAILURE,
                  "stopped by %s at step %lld; the last checkpoint (step %lld) is good, the same "
                  "command goes on from it",
-                 name, (long long)run->progress.step, (long long)run->kept_step);
+                 name, (long long)run->progress.step, (long long)kept);
 }
 
 static Status finish(Run *run, StopRequest request) {

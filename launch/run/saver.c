@@ -130,7 +130,7 @@ static Status start(Saver *saver, const Progress *progress, const char *folder,
 
 CheckpointKeep saver_keep(const Config *config, const Progress *progress) {
     const ConfigCheckpoint *wanted = &config->checkpoint;
-    return (CheckpointKeep){(int)wanted->keep, wanted->best ? progress->best_step : -1};
+    return (CheckpointKeep){(int)wanted->keep, wanted->best ? progress->best_step : -1, false};
 }
 
 Status saver_start(Saver *saver, const Progress *progress) {
@@ -139,7 +139,9 @@ Status saver_start(Saver *saver, const Progress *progress) {
 }
 
 Status saver_start_memory(Saver *saver, const Progress *progress, const char *folder) {
-    return saver == NULL ? OK : start(saver, progress, folder, (CheckpointKeep){1, -1});
+    return saver == NULL ? OK
+                         : start(saver, progress, folder,
+                                 (CheckpointKeep){.newest = 1, .best = -1, .in_memory = true});
 }
 
 void saver_copy_rest(const Saver *saver) {
@@ -147,6 +149,10 @@ void saver_copy_rest(const Saver *saver) {
 }
 
 bool saver_is_idle(const Saver *saver) { return checkpoint_writer_is_idle(saver->writer); }
+
+Status saver_missed(const Saver *saver) {
+    return saver == NULL ? OK : checkpoint_writer_missed(saver->writer);
+}
 
 Status saver_finish(Saver *saver) {
     return saver == NULL ? OK : checkpoint_writer_wait(saver->writer);

@@ -26,8 +26,11 @@ NODISCARD Status saver_gather(Saver *saver, const Experiment *e, int partner);
 NODISCARD Status saver_start(Saver *saver, const Progress *progress);
 
 /* The same for a snapshot into `folder` (checkpoints/memory_snapshot.h), which outlives it, in
- * place of an older one there. */
+ * place of an older one there. A write that fails is no failure: see saver_missed. */
 NODISCARD Status saver_start_memory(Saver *saver, const Progress *progress, const char *folder);
+
+/* Why the last snapshot in memory is not there; OK if it is, or while it is written. NULL-safe. */
+NODISCARD Status saver_missed(const Saver *saver);
 
 /* Copies what is left of the last snapshot. */
 void saver_copy_rest(const Saver *saver);

@@ -43,7 +43,7 @@ static void contents_fill(void) {
 static Status save(CheckpointWriter *writer, const CheckpointContents *contents, const char *dir,
                    int64_t step, size_t bytes) {
     double begin = clock_seconds();
-    TRY(checkpoint_writer_save(writer, contents, dir, step, (CheckpointKeep){1, -1}));
+    TRY(checkpoint_writer_save(writer, contents, dir, step, (CheckpointKeep){1, -1, false}));
     double waits = clock_seconds() - begin;
     if (step % 3 == 2) nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
     double update = clock_seconds();

@@ -48,7 +48,7 @@ NODISCARD static inline Status sample_keep(const char *dir, int64_t step, Checkp
 
 /* The same, without a best one. */
 NODISCARD static inline Status sample_write(const char *dir, int64_t step, int keep) {
-    return sample_keep(dir, step, (CheckpointKeep){keep, -1});
+    return sample_keep(dir, step, (CheckpointKeep){keep, -1, false});
 }
 
 /* Part `index` of n of every tensor; returns how many have elements. */
@@ -112,7 +112,7 @@ NODISCARD static inline Status sample_keep_shards(const char *dir, int64_t step,
 
 /* In three shards, without a best one. */
 NODISCARD static inline Status sample_write_shards(const char *dir, int64_t step, int keep) {
-    return sample_keep_shards(dir, step, 3, (CheckpointKeep){keep, -1});
+    return sample_keep_shards(dir, step, 3, (CheckpointKeep){keep, -1, false});
 }
 
 NODISCARD static inline Status sample_compare(const CheckpointFile *file, Arena *arena) {

@@ -72,7 +72,7 @@ static void every_dtype_and_an_empty_tensor(void) {
     CheckpointFile *file = NULL;
     REQUIRE_OK(checkpoint_image_create(1, &image)); /* too small: it grows */
     REQUIRE_OK(checkpoint_snapshot(image, &contents));
-    REQUIRE_OK(checkpoint_write(image, dir, 0, (CheckpointKeep){1, -1}));
+    REQUIRE_OK(checkpoint_write(image, dir, 0, (CheckpointKeep){1, -1, false}));
     REQUIRE_OK(checkpoint_open(path_of(dir, 0), &file));
     for (int i = 0; i < 7; i++) {
         CHECK_OK(checkpoint_read_tensor(file, &tensors[i], back));
@@ -82,7 +82,7 @@ static void every_dtype_and_an_empty_tensor(void) {
     contents.tensors = &(CheckpointTensor){"h", DTYPE_BF16, 1, {4}, data[0]};
     contents.n_tensors = 1;
     CHECK_ERROR(checkpoint_snapshot(image, &contents), STATUS_UNSUPPORTED, "tensor 'h' is bf16");
-    CHECK_ERROR(checkpoint_write(image, dir, 1, (CheckpointKeep){1, -1}), STATUS_FAILURE,
+    CHECK_ERROR(checkpoint_write(image, dir, 1, (CheckpointKeep){1, -1, false}), STATUS_FAILURE,
                 "no snapshot");
     tensors[1].name = "t0";
     contents = (CheckpointContents){.tensors = tensors, .n_tensors = 2};

@@ -112,7 +112,7 @@ static int save_beyond_limit(const char *dir) {
     EXPECT(!failed(checkpoint_snapshot(image, &sample.contents)));
     struct rlimit limit = {9000, 9000};
     EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    Status status = checkpoint_write(image, dir, 2, (CheckpointKeep){2, -1});
+    Status status = checkpoint_write(image, dir, 2, (CheckpointKeep){2, -1, false});
     EXPECT(failed(status) &&
            strstr(status_message(), "step_00000002.h5: cannot be written") != NULL);
     EXPECT(strstr(status_message(),

@@ -54,14 +54,14 @@ static bool links_to(const char *dir, int64_t step) {
 static void a_link_names_the_best(void) {
     const char *dir = harness_directory(), *link = arena_printf(&arena, "%s/best.h5", dir),
                *begun = arena_printf(&arena, "%s/.best.h5.hourglass", dir);
-    REQUIRE_OK(sample_keep(dir, 1, (CheckpointKeep){9, 1}));
+    REQUIRE_OK(sample_keep(dir, 1, (CheckpointKeep){9, 1, false}));
     CHECK(symlink("step_00000007.h5", begun) == 0); /* of a killed writer */
-    REQUIRE_OK(sample_keep(dir, 2, (CheckpointKeep){9, 2}));
+    REQUIRE_OK(sample_keep(dir, 2, (CheckpointKeep){9, 2, false}));
     CHECK(links_to(dir, 2) && lstat(begun, &(struct stat){0}) != 0);
-    REQUIRE_OK(sample_keep(dir, 3, (CheckpointKeep){9, -1}));
+    REQUIRE_OK(sample_keep(dir, 3, (CheckpointKeep){9, -1, false}));
     CHECK(links_to(dir, -1));
     CHECK(symlink("mine.h5", link) == 0);
-    REQUIRE_OK(sample_keep(dir, 4, (CheckpointKeep){9, 4}));
+    REQUIRE_OK(sample_keep(dir, 4, (CheckpointKeep){9, 4, false}));
     char target[64];
     CHECK(readlink(link, target, sizeof target) == 7 && memcmp(target, "mine.h5", 7) == 0);
 }
@@ -69,7 +69,7 @@ static void a_link_names_the_best(void) {
 static void the_best_stays_beside_the_newest(void) {
     const char *dir = harness_directory();
     for (int64_t step = 1; step <= 6; step++) {
-        REQUIRE_OK(sample_keep(dir, step, (CheckpointKeep){2, step < 5 ? 2 : 5}));
+        REQUIRE_OK(sample_keep(dir, step, (CheckpointKeep){2, step < 5 ? 2 : 5, false}));
         CHECK(exists(path_of(dir, step)));
         CHECK(links_to(dir, step < 2 ? -1 : step < 5 ? 2 : 5));
         CHECK(step < 2 || exists(path_of(dir, 2)) == (step < 5));

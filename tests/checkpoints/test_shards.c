@@ -43,7 +43,7 @@ static void any_number_of_shards_is_one_checkpoint(void) {
         CheckpointTensor info;
         const char **names = NULL, *warnings = NULL;
         int64_t n = 0, step = (int64_t)i + 1;
-        REQUIRE_OK(sample_keep_shards(dir, step, counts[i], (CheckpointKeep){9, -1}));
+        REQUIRE_OK(sample_keep_shards(dir, step, counts[i], (CheckpointKeep){9, -1, false}));
         REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
         CHECK(checkpoint_step(file) == step && warnings[0] == '\0');
         CHECK_OK(sample_check(file));
@@ -121,7 +121,7 @@ static void directories_are_kept_and_removed_like_files(void) {
     const char *dir = harness_directory();
     int64_t n = 0;
     for (int64_t step = 1; step <= 5; step++)
-        REQUIRE_OK(sample_keep_shards(dir, step, 2, (CheckpointKeep){2, 2}));
+        REQUIRE_OK(sample_keep_shards(dir, step, 2, (CheckpointKeep){2, 2, false}));
     CHECK(!exists(shard_path(dir, 1, "")) && exists(shard_path(dir, 2, "")) &&
           !exists(shard_path(dir, 3, "")) && exists(shard_path(dir, 4, "")));
     CHECK(checkpoint_is_sharded(arena_printf(&arena, "%s/best.h5", dir)));
@@ -129,7 +129,7 @@ static void directories_are_kept_and_removed_like_files(void) {
     REQUIRE_OK(sample_write(dir, 6, 1)); /* a single file */
     CHECK(exists(shard_path(dir, 4, "mine.txt")) && exists(shard_path(dir, 4, "manifest.h5")));
     CHECK(!exists(shard_path(dir, 5, "")) && !exists(shard_path(dir, 2, "")));
-    REQUIRE_OK(sample_keep_shards(dir, 6, 2, (CheckpointKeep){1, -1}));
+    REQUIRE_OK(sample_keep_shards(dir, 6, 2, (CheckpointKeep){1, -1, false}));
     CHECK(!exists(arena_printf(&arena, "%s/step_00000006.h5", dir)));
     REQUIRE_OK(checkpoints_set_aside(dir, 5, &n));
     CHECK(n == 1 && exists(arena_printf(&arena, "%s/step_00000006.aside-1/manifest.h5", dir)));
@@ -141,7 +141,7 @@ static void a_step_is_saved_again_in_place(void) {
     const char *dir = harness_directory(), *warnings = NULL;
     CheckpointFile *file = NULL;
     for (int shards = 3; shards > 0; shards--) {
-        REQUIRE_OK(sample_keep_shards(dir, 1, shards, (CheckpointKeep){1, -1}));
+        REQUIRE_OK(sample_keep_shards(dir, 1, shards, (CheckpointKeep){1, -1, false}));
         REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
         CHECK_OK(sample_check(file));
         checkpoint_close(&file);
@@ -156,7 +156,7 @@ static void writers_meet_in_the_directory(void) {
     const char *dir = harness_directory(), *warnings = NULL;
     CheckpointWriter *writers[2] = {NULL, NULL};
     CheckpointFile *file = NULL;
-    CheckpointKeep keep = {1, -1};
+    CheckpointKeep keep = {1, -1, false};
     for (int i = 0; i < 2; i++) REQUIRE_OK(checkpoint_writer_create(1 << 16, &writers[i]));
     for (int64_t step = 1; step <= 3; step++) {
         ShardedSave save = {.dir = dir, .step = step, .shards = 2};
@@ -196,7 +196,7 @@ static void a_step_is_saved_again_without_an_exchange_of_names(void) {
     CheckpointFile *file = NULL;
     without_exchange = true;
     REQUIRE_OK(sample_write_shards(dir, 1, 1));
-    REQUIRE_OK(sample_keep_shards(dir, 1, 2, (CheckpointKeep){1, -1}));
+    REQUIRE_OK(sample_keep_shards(dir, 1, 2, (CheckpointKeep){1, -1, false}));
     without_exchange = false;
     REQUIRE_OK(checkpoint_open(shard_path(dir, 1, ""), &file));
     CHECK(file->n_shards == 2);
@@ -246,7 +246,7 @@ static void a_save_that_one_rank_gives_up_leaves_nothing(void) {
     const char *dir = harness_directory(), *warnings = NULL;
     ShardedSave save = {.dir = dir, .step = 2, .shards = 2};
     CheckpointFile *file = NULL;
-    CheckpointKeep keep = {1, -1};
+    CheckpointKeep keep = {1, -1, false};
     bool is_given_up = true;
     REQUIRE_OK(sample_write_shards(dir, 1, 1));
     sample_fill(&sample, 2);
@@ -280,8 +280,8 @@ static Status save_within(ShardedSave *save, CheckpointWriter *writer, rlim_t by
     CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
     limit = (struct rlimit){bytes, before.rlim_max};
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    Status status =
-        checkpoint_writer_save_shard(writer, save, 0, &parts, &whole, (CheckpointKeep){1, -1});
+    Status status = checkpoint_writer_save_shard(writer, save, 0, &parts, &whole,
+                                                 (CheckpointKeep){1, -1, false});
     CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
     return status;
 }
@@ -308,7 +308,7 @@ static void parts_that_do_not_fit_are_refused(void) {
     ShardedSave save = {.dir = dir, .step = 1, .shards = 1};
     CheckpointFile *file = NULL;
     CheckpointTensor info;
-    CheckpointKeep keep = {1, -1};
+    CheckpointKeep keep = {1, -1, false};
     bool is_given_up;
     sample_fill(&sample, 1);
     REQUIRE_OK(shards_begin(&save));

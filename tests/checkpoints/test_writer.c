@@ -29,7 +29,7 @@ static void saves_in_the_background(void) {
     sample_fill(&sample, 0);
     REQUIRE_OK(checkpoint_image_bytes(&sample.contents, &bytes));
     REQUIRE_OK(checkpoint_writer_create(bytes, &writer));
-    const CheckpointKeep keep = {2, -1};
+    const CheckpointKeep keep = {2, -1, false};
     CHECK(mkdir(dir, 0777) == 0);
     for (int64_t step = 1; step <= 20; step++) {
         sample_fill(&sample, step);
@@ -68,7 +68,8 @@ static void a_begun_snapshot_has_the_state_of_its_beginning(void) {
     REQUIRE_OK(checkpoint_writer_create(1, &writer));
     for (int64_t step = 1; step <= 3; step++) {
         for (size_t i = 0; i < count; i++) data[i] = (float)step + (float)i;
-        REQUIRE_OK(checkpoint_writer_save(writer, &contents, dir, step, (CheckpointKeep){1, -1}));
+        REQUIRE_OK(
+            checkpoint_writer_save(writer, &contents, dir, step, (CheckpointKeep){1, -1, false}));
         checkpoint_writer_copy_rest(writer);
         memset(data, 0, count * sizeof *data);
         REQUIRE_OK(checkpoint_writer_wait(writer));
@@ -97,7 +98,7 @@ static void a_first_save_comes_while_the_memory_is_touched(void) {
     for (int i = 0; i < COUNT_EACH; i++) data[i] = (float)(i + 1);
     REQUIRE_OK(checkpoint_image_bytes(&contents, &bytes));
     REQUIRE_OK(checkpoint_writer_create(bytes, &writer));
-    REQUIRE_OK(checkpoint_writer_save(writer, &contents, dir, 1, (CheckpointKeep){1, -1}));
+    REQUIRE_OK(checkpoint_writer_save(writer, &contents, dir, 1, (CheckpointKeep){1, -1, false}));
     checkpoint_writer_copy_rest(writer);
     REQUIRE_OK(checkpoint_writer_wait(writer));
     REQUIRE_OK(checkpoint_open(path_of(dir, 1), &file));
@@ -155,7 +156,7 @@ static void waits_for_data_that_arrive_later(void) {
     static Sample sample;
     static Arrival arrival;
     const char *dir = harness_directory();
-    const CheckpointKeep keep = {1, -1};
+    const CheckpointKeep keep = {1, -1, false};
     CheckpointWriter *writer = NULL;
     CheckpointFile *file = NULL;
     REQUIRE_OK(checkpoint_writer_create(1 << 16, &writer));
@@ -183,7 +184,7 @@ static void what_does_not_arrive_is_not_saved(void) {
     static Sample sample;
     static Arrival arrival;
     const char *dir = harness_directory(), *warnings;
-    const CheckpointKeep keep = {1, -1};
+    const CheckpointKeep keep = {1, -1, false};
     CheckpointWriter *writer = NULL;
     CheckpointFile *file = NULL;
     REQUIRE_OK(sample_write(dir, 1, 1));
@@ -227,7 +228,7 @@ static void a_shard_that_does_not_arrive_ends_the_save_on_all_ranks(void) {
         REQUIRE_OK(checkpoint_writer_create(1 << 16, &writers[i]));
         REQUIRE_OK(checkpoint_writer_save_shard(writers[i], &save, i, &parts,
                                                 i == 0 ? &sample.contents : NULL,
-                                                (CheckpointKeep){1, -1}));
+                                                (CheckpointKeep){1, -1, false}));
         checkpoint_writer_copy_rest(writers[i == 0 ? i : 0]);
     }
     end(&arrival);
@@ -276,7 +277,7 @@ static void one_thread_at_a_time_uses_hdf5(void) {
     static Sample sample;
     const char *dir = harness_directory();
     const char *memory = arena_printf(&arena, "%s/memory", dir);
-    const CheckpointKeep keep = {1, -1};
+    const CheckpointKeep keep = {1, -1, false};
     CheckpointWriter *writers[2] = {NULL, NULL};
     CHECK(mkdir(memory, 0777) == 0);
     for (int i = 0; i < 2; i++) REQUIRE_OK(checkpoint_writer_create(1 << 16, &writers[i]));
@@ -302,8 +303,8 @@ static void one_thread_at_a_time_uses_hdf5(void) {
 static void saves_again(CheckpointWriter *writer, Sample *sample, const char *dir, int64_t step) {
     CheckpointFile *file = NULL;
     sample_fill(sample, step);
-    REQUIRE_OK(
-        checkpoint_writer_save(writer, &sample->contents, dir, step, (CheckpointKeep){1, -1}));
+    REQUIRE_OK(checkpoint_writer_save(writer, &sample->contents, dir, step,
+                                      (CheckpointKeep){1, -1, false}));
     checkpoint_writer_copy_rest(writer);
     REQUIRE_OK(checkpoint_writer_wait(writer));
     REQUIRE_OK(checkpoint_open(path_of(dir, step), &file));
@@ -320,8 +321,8 @@ static void a_snapshot_that_fails_is_a_failed_save(void) {
     for (int64_t step = 1; step <= 3; step++) {
         sample_fill(&sample, step);
         sample.tensors[1].name = sample.tensors[0].name;
-        REQUIRE_OK(
-            checkpoint_writer_save(writer, &sample.contents, dir, step, (CheckpointKeep){1, -1}));
+        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dir, step,
+                                          (CheckpointKeep){1, -1, false}));
         checkpoint_writer_copy_rest(writer);
         CHECK_ERROR(checkpoint_writer_wait(writer), STATUS_FAILURE, "cannot store 'wte'");
         CHECK(checkpoint_writer_is_idle(writer) && files_count(dir, "") == 0);
@@ -335,7 +336,7 @@ static void a_snapshot_that_fails_is_a_failed_save(void) {
 static void threads_that_do_not_start(void) {
     static Sample sample;
     const char *dir = harness_directory();
-    const CheckpointKeep keep = {1, -1};
+    const CheckpointKeep keep = {1, -1, false};
     CheckpointWriter *writer = NULL, *none = NULL;
     CheckpointTensor tensors[4];
     ShardedSave save = {.dir = dir, .step = 2, .shards = 1};

@@ -27,7 +27,7 @@ static CheckpointFile *checkpoint_make(const char *dir, const DataIdentity *data
     CheckpointContents contents = {.values = values};
     CheckpointFile *file = NULL;
     if (data != NULL) contents.n_values = data_identity_values(data, values);
-    CHECK_OK(checkpoint_save(&contents, dir, 5, (CheckpointKeep){1, -1}));
+    CHECK_OK(checkpoint_save(&contents, dir, 5, (CheckpointKeep){1, -1, false}));
     CHECK_OK(checkpoint_open(arena_printf(&arena, "%s/step_00000005.h5", dir), &file));
     return file;
 }

@@ -6,6 +6,7 @@ stays.
 sanitizers: no
 """
 
+import errno
 import glob
 import json
 import os
@@ -15,6 +16,7 @@ import signal
 from e2e import (check, checkpoints, config, equal, losses, no_duplicates, rank_of, run,
                  run_directory, start, states, train)
 from e2e import main
+from injected import injected
 from studies import fake_program
 
 # No checkpoint on disk before the end.
@@ -114,6 +116,39 @@ def a_damaged_snapshot_is_not_used():
     equal(left(directory), [], "left")
 
 
+def memory_that_fills_ends_no_run():
+    """One warning, whose advice is about memory; the states are those without the fault."""
+    path, directory = config("full", **MEMORY), run_directory("full")
+    done = train(path, **injected("write:/dev/shm/hourglass-:3+:%d" % errno.ENOSPC))
+    warned = [line for line in done.out.splitlines() if line.startswith("warning: no snapshot")]
+    check(len(warned) == 1 and done.err == "", repr(done))
+    check("warning: no snapshot in memory: /dev/shm/" in warned[0] and
+          "No space left on device" in warned[0] and "checkpoint.keep" not in warned[0] and
+          "set checkpoint.memory_interval: 0" in warned[0], warned[0])
+    same_as_alone(directory, 0)
+    equal(left(directory), [], "left")
+
+
+def a_missed_snapshot_is_followed_by_others():
+    path, directory = config("missed", **MEMORY), run_directory("missed")
+    job = start(["train", path], **injected("write:/dev/shm/hourglass-:1:%d" % errno.EIO))
+    wait_for_snapshot(job, directory)
+    job.send(signal.SIGKILL)
+    done = job.end()
+    check("no snapshot in memory: /dev/shm/" in done.out, repr(done))
+    done = train(path)
+    check("the newest state was in the memory of " in done.out, repr(done))
+    same_as_alone(directory, 0)
+
+
+def memory_that_cannot_be_written_is_refused_at_the_start():
+    path, directory = config("closed", **MEMORY), run_directory("closed")
+    done = run("train", path, **injected("mkdir:/dev/shm/hourglass-:1:%d" % errno.EROFS))
+    check(done.code == 78 and len(done.errors()) == 1 and
+          "Read-only file system; set checkpoint.memory_interval: 0" in done.err, repr(done))
+    equal(left(directory), [], "left")
+
+
 def a_copy_of_a_run_leaves_the_snapshots_alone():
     path, directory = killed("original")
     before, copy = snapshots(directory), run_directory("copy")
@@ -130,4 +165,7 @@ def a_copy_of_a_run_leaves_the_snapshots_alone():
 
 if __name__ == "__main__":
     main(a_supervised_run_goes_on_from_memory, a_requeued_job_may_get_other_hosts,
-         a_damaged_snapshot_is_not_used, a_copy_of_a_run_leaves_the_snapshots_alone)
+         a_damaged_snapshot_is_not_used, memory_that_fills_ends_no_run,
+         a_missed_snapshot_is_followed_by_others,
+         memory_that_cannot_be_written_is_refused_at_the_start,
+         a_copy_of_a_run_leaves_the_snapshots_alone)

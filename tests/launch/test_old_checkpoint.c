@@ -61,7 +61,7 @@ static Status old_write(const char *folder) {
         }
     }
     CheckpointContents contents = {.tensors = list, .n_tensors = COUNT(list)};
-    return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1});
+    return checkpoint_save(&contents, folder, 0, (CheckpointKeep){1, -1, false});
 }
 
 static Status experiment_create(Experiment *e, Config **config) {
