@@ -46,6 +46,18 @@ static bool is_text(const FileHead *head) {
     return is_whole && head->size >= 16; /* shorter matches could be tokens */
 }
 
+/* In UTF-16, the high byte first and without a mark: letters are multiples of 256 here, which few
+ * tokens are. With the low byte first they cannot be told from the tokens of single bytes that
+ * ./prepare --format=bin writes. */
+static bool is_utf16(const FileHead *head) {
+    size_t pairs = head->size / 2, letters = 0;
+    for (size_t i = 0; i < pairs; i++) {
+        uint8_t high = head->bytes[2 * i], low = head->bytes[2 * i + 1];
+        letters += high == 0 && low >= ' ' && low != 0x7f;
+    }
+    return pairs >= 16 && 4 * letters >= 3 * pairs;
+}
+
 static Status nanogpt_read(TokenFile *file, const FileHead *head) {
     /* A headerless token file could start with the same bytes, but is unlikely to. */
     const KnownFile *known = known_file_find(head->bytes, head->size);
@@ -57,6 +69,12 @@ static Status nanogpt_read(TokenFile *file, const FileHead *head) {
         return ERROR(STATUS_DATA,
                      "%s: is text, not a token file; make token files with ./prepare %s --out=DIR",
                      file->path, file->path);
+    }
+    if (is_utf16(head)) {
+        return ERROR(STATUS_DATA,
+                     "%s: not a token file: it is text in UTF-16; convert it with iconv -f "
+                     "UTF-16BE -t UTF-8 and use ./prepare",
+                     file->path);
     }
     if (file->input.bytes % 2 != 0) {
         return ERROR(STATUS_DATA,

@@ -148,6 +148,25 @@ static void check_bad_bytes(const char *bytes, size_t size, const char *message)
     check_bad(message);
 }
 
+/* With the high byte first UTF-16 is no token file; with the low byte first it may be one. */
+static void utf16_without_a_mark(void) {
+    static const char text[] = "To be,\nor not to be: that";
+    char high[2 * sizeof text] = "", low[2 * sizeof text] = "";
+    TokenFile *file;
+    for (size_t i = 0; i < sizeof text - 1; i++) high[2 * i + 1] = low[2 * i] = text[i];
+    bad_directory = harness_directory();
+    file_write(bad_path(), low, 2 * sizeof text - 2);
+    REQUIRE_OK(token_file_open(bad_path(), &file));
+    CHECK(token_file_count(file) == sizeof text - 1);
+    token_file_destroy(&file);
+    file_write(bad_path(), high, 30); /* too short to tell */
+    REQUIRE_OK(token_file_open(bad_path(), &file));
+    token_file_destroy(&file);
+    check_bad_bytes(high, 2 * sizeof text - 2, "it is text in UTF-16; convert it with iconv");
+    memcpy(high + 10, "\x20\x19", 2); /* an apostrophe */
+    check_bad_bytes(high, 2 * sizeof text - 2, "it is text in UTF-16");
+}
+
 static void bad_headerless_files(void) {
     bad_directory = harness_directory();
     check_bad("no such file; make it with ./prepare INPUT... --out=");
@@ -295,6 +314,7 @@ int main(int argc, char **argv) {
         TEST(our_files_name_their_tokenizer),
         TEST(other_files_name_none),
         TEST(every_window_is_checked),
+        TEST(utf16_without_a_mark),
         TEST(bad_headerless_files),
         TEST(bad_llmc_files),
         TEST(a_file_without_permission),
