@@ -208,6 +208,21 @@ static void what_does_not_arrive_is_not_saved(void) {
     checkpoint_writer_destroy(&writer);
 }
 
+static void a_snapshot_in_memory_may_be_missed(void) {
+    static Sample sample;
+    const char *dir = harness_directory(), *dirs[] = {path_of(dir, 9), dir}; /* none, and one */
+    CheckpointWriter *writer = NULL;
+    REQUIRE_OK(checkpoint_writer_create(1 << 16, &writer));
+    sample_fill(&sample, 1);
+    for (int i = 0; i < 2; i++) {
+        const CheckpointKeep keep = {1, -1, true};
+        REQUIRE_OK(checkpoint_writer_save(writer, &sample.contents, dirs[i], 1, keep));
+        CHECK_OK(checkpoint_writer_wait(writer));
+        CHECK(failed(checkpoint_writer_missed(writer)) == (i == 0));
+    }
+    checkpoint_writer_destroy(&writer);
+}
+
 /* The rank that has its data learns that the other one gave up. */
 static void a_shard_that_does_not_arrive_ends_the_save_on_all_ranks(void) {
     static Sample sample;
@@ -373,6 +388,7 @@ int main(int argc, char **argv) {
         TEST(a_first_save_comes_while_the_memory_is_touched),
         TEST(waits_for_data_that_arrive_later),
         TEST(what_does_not_arrive_is_not_saved),
+        TEST(a_snapshot_in_memory_may_be_missed),
         TEST(a_shard_that_does_not_arrive_ends_the_save_on_all_ranks),
         TEST(one_thread_at_a_time_uses_hdf5),
         TEST(a_snapshot_that_fails_is_a_failed_save),
