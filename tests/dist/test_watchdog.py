@@ -190,9 +190,8 @@ def a_rank_stopped_while_it_starts():
             re.search(rf"rank {victim} on \S+ stopped responding \d\.\d s ago", line)
             for line in lines
         ]
-        check(
-            process.returncode == 1 and named and
-            all(named),  # two may find it out at the same moment
+        check(  # two may find it out at once; mpirun 4.1 may crash when ranks end in MPI_Init
+            process.returncode in (1, -signal.SIGSEGV) and named and all(named),
             f"rank {victim} after {delay} s: exit {process.returncode}, {lines}")
 
 

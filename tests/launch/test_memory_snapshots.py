@@ -24,9 +24,15 @@ MEMORY = {"training__stop": {"steps": 120}, "checkpoint__interval": 0,
           "checkpoint__memory_interval": "1 steps"}
 
 
+def memory(directory):
+    """What the names of a run's folders in memory start with; makes the run's directory."""
+    os.makedirs(directory, exist_ok=True)
+    return "/dev/shm/hourglass-%x-" % os.stat(directory).st_ino
+
+
 def left(directory):
     """The snapshots in memory that belong to a run, and its link to them."""
-    found = glob.glob("/dev/shm/hourglass-%x-*" % os.stat(directory).st_ino)
+    found = glob.glob(memory(directory) + "*")
     return found + [path for path in [directory + "/memory"] if os.path.lexists(path)]
 
 
@@ -119,7 +125,7 @@ def a_damaged_snapshot_is_not_used():
 def memory_that_fills_ends_no_run():
     """One warning, whose advice is about memory; the states are those without the fault."""
     path, directory = config("full", **MEMORY), run_directory("full")
-    done = train(path, **injected("write:/dev/shm/hourglass-:3+:%d" % errno.ENOSPC))
+    done = train(path, **injected("write:%s:3+:%d" % (memory(directory), errno.ENOSPC)))
     warned = [line for line in done.out.splitlines() if line.startswith("warning: no snapshot")]
     check(len(warned) == 1 and done.err == "", repr(done))
     check("warning: no snapshot in memory: /dev/shm/" in warned[0] and
@@ -131,7 +137,7 @@ def memory_that_fills_ends_no_run():
 
 def a_missed_snapshot_is_followed_by_others():
     path, directory = config("missed", **MEMORY), run_directory("missed")
-    job = start(["train", path], **injected("write:/dev/shm/hourglass-:1:%d" % errno.EIO))
+    job = start(["train", path], **injected("write:%s:1:%d" % (memory(directory), errno.EIO)))
     wait_for_snapshot(job, directory)
     job.send(signal.SIGKILL)
     done = job.end()
@@ -143,7 +149,7 @@ def a_missed_snapshot_is_followed_by_others():
 
 def memory_that_cannot_be_written_is_refused_at_the_start():
     path, directory = config("closed", **MEMORY), run_directory("closed")
-    done = run("train", path, **injected("mkdir:/dev/shm/hourglass-:1:%d" % errno.EROFS))
+    done = run("train", path, **injected("mkdir:%s:1:%d" % (memory(directory), errno.EROFS)))
     check(done.code == 78 and len(done.errors()) == 1 and
           "Read-only file system; set checkpoint.memory_interval: 0" in done.err, repr(done))
     equal(left(directory), [], "left")
