@@ -3,9 +3,11 @@
 #include "checkpoints/file_layout.h"
 #include "core/base/thread.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
+
+enum { POLL_NANOSECONDS = 100000 };
 
 struct CheckpointWriter {
     CheckpointImage *image, *manifest; /* manifest: NULL before the first that this rank writes */
@@ -174,7 +176,8 @@ Status checkpoint_writer_save_shard(CheckpointWriter *writer, ShardedSave *save,
 }
 
 void checkpoint_writer_copy_rest(const CheckpointWriter *writer) {
-    while (!atomic_load(&writer->has_begun)) sched_yield();
+    while (!atomic_load(&writer->has_begun))
+        nanosleep(&(struct timespec){.tv_nsec = POLL_NANOSECONDS}, NULL);
     if (!checkpoint_writer_is_idle(writer)) checkpoint_image_finish(writer->image);
 }
 

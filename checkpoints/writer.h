@@ -1,7 +1,7 @@
 /* Writer: saves checkpoints in the background. It waits until the tensors' data have arrived
  * (CheckpointContents), and copies them while they do not change: training waits for what is left
- * of them before it changes them. At most one save is in flight;
- * the next one waits for it. Main thread; not collective. */
+ * of them before it changes them. At most one save is in flight; the next one waits for it. Main
+ * thread; not collective. */
 #pragma once
 
 #include "checkpoints/shards.h"

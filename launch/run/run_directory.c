@@ -5,6 +5,7 @@
 #include "data/directory.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,22 +76,15 @@ static Status entry_check_writable(const char *path, int mode) {
                  path, strerror(errno));
 }
 
-/* "a/b" -> "a", "/a" -> "/", "a" -> ".", in place. */
-static void parent_find(char *path) {
-    char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        snprintf(path, 2, ".");
-    else
-        slash[slash == path] = '\0';
-}
-
 Status run_directory_check_writable(const char *path) {
     static const char *const entries[] = {"run.lock", "metrics.jsonl", "checkpoints", NULL};
     char entry[PATH_MAX];
     if (strlen(path) + 2 > sizeof entry) return OK; /* too long for a run, too */
     snprintf(entry, sizeof entry, "%s", path);
-    while (access(entry, F_OK) != 0 && errno == ENOENT && strcmp(entry, ".") != 0)
-        parent_find(entry);
+    while (access(entry, F_OK) != 0 && errno == ENOENT && strcmp(entry, ".") != 0) {
+        const char *parent = dirname(entry);
+        memmove(entry, parent, strlen(parent) + 1);
+    }
     TRY(entry_check_writable(entry, W_OK | X_OK));
     for (const char *const *name = entries; *name != NULL; name++) {
         if (snprintf(entry, sizeof entry, "%s/%s", path, *name) >= (int)sizeof entry) return OK;

@@ -4,14 +4,22 @@
 
 #include <stdio.h>
 
-static void copy_rest(void *self) {
-    const Run *run = self;
+static void copy_rest(const Run *run) {
     saver_copy_rest(run->saver);
     shard_saver_copy_rest(run->shard_saver);
 }
 
+/* A first save may still wait for the memory of a large image. */
+static void before_update(void *self) {
+    const Run *run = self;
+    if (saver_is_idle(run->saver) && shard_saver_is_idle(run->shard_saver)) return;
+    double allowed = watchdog_allow(run->e.watchdog, SAVE_ALLOWANCE, "saving a checkpoint");
+    copy_rest(run);
+    (void)watchdog_allow(run->e.watchdog, allowed, "training");
+}
+
 void run_save_open(Run *run) {
-    run->e.device->before_update = copy_rest;
+    run->e.device->before_update = before_update;
     run->e.device->before_update_self = run;
 }
 

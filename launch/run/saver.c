@@ -83,10 +83,6 @@ Status saver_gather(Saver *saver, const Experiment *e, int partner) {
     return status;
 }
 
-static Status copies_arrive(void *saver) {
-    return device_copy_wait(((const Saver *)saver)->e->device);
-}
-
 Status saver_folder(const char *directory, Arena *arena, const char **out) {
     *out = arena_printf(arena, "%s/checkpoints", directory);
     if (*out == NULL) return OUT_OF_MEMORY("a saver");
@@ -102,8 +98,7 @@ static Status saver_build(Saver *saver, const char *directory) {
     TRY(state_describe(e->recorded.parameters, saver->host, &saver->arena, &saver->contents));
     TRY(state_add_scales(e, &saver->arena, saver->scales, &saver->contents));
     TRY(state_values_create(e, &saver->values));
-    saver->contents.arrive = copies_arrive;
-    saver->contents.self = saver;
+    state_copied_from(e->device, &saver->contents);
     saver->contents.values = saver->values.list;
     saver->contents.n_values = saver->values.count;
     TRY(checkpoint_image_bytes(&saver->contents, &bytes));
@@ -148,7 +143,9 @@ void saver_copy_rest(const Saver *saver) {
     if (saver != NULL) checkpoint_writer_copy_rest(saver->writer);
 }
 
-bool saver_is_idle(const Saver *saver) { return checkpoint_writer_is_idle(saver->writer); }
+bool saver_is_idle(const Saver *saver) {
+    return saver == NULL || checkpoint_writer_is_idle(saver->writer);
+}
 
 Status saver_missed(const Saver *saver) {
     return saver == NULL ? OK : checkpoint_writer_missed(saver->writer);

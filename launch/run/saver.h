@@ -35,7 +35,7 @@ NODISCARD Status saver_missed(const Saver *saver);
 /* Copies what is left of the last snapshot. */
 void saver_copy_rest(const Saver *saver);
 
-/* Whether a start would not wait for the previous one. */
+/* Whether a start would not wait for the previous one. NULL-safe. */
 bool saver_is_idle(const Saver *saver);
 
 /* Waits until the last checkpoint is durable. */

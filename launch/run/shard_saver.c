@@ -79,10 +79,6 @@ static Status copies_start(ShardSaver *saver) {
     return OK;
 }
 
-static Status copies_arrive(void *saver) {
-    return device_copy_wait(((const ShardSaver *)saver)->e->device);
-}
-
 /* What rank 0 has beside its shard of the states: the values, and the scales, which are equal on
  * all ranks. */
 static Status manifest_create(ShardSaver *saver) {
@@ -99,8 +95,7 @@ static Status saver_build(ShardSaver *saver) {
     TRY(host_create(saver));
     TRY(state_describe_parts(saver->e->recorded.parameters, saver->host, &saver->arena,
                              &saver->parts));
-    saver->parts.arrive = copies_arrive;
-    saver->parts.self = saver;
+    state_copied_from(saver->e->device, &saver->parts);
     if (leads(saver)) TRY(manifest_create(saver));
     TRY(checkpoint_image_bytes(&saver->parts, &bytes));
     return checkpoint_writer_create(bytes, &saver->writer);

@@ -131,3 +131,10 @@ Status state_download_scales(const Experiment *e, void *const scales[FLOAT8_TENS
     TRY(device_download(e->device, scales[0], e->recorded.f8->scale));
     return device_download(e->device, scales[1], e->recorded.f8->history);
 }
+
+static Status copies_arrive(void *device) { return device_copy_wait(device); }
+
+void state_copied_from(Device *device, CheckpointContents *contents) {
+    contents->arrive = copies_arrive;
+    contents->self = device;
+}

@@ -41,3 +41,7 @@ void state_describe_scales(const Float8 *f8, CheckpointTensor out[FLOAT8_TENSORS
 NODISCARD Status state_add_scales(const Experiment *e, Arena *arena, void *scales[FLOAT8_TENSORS],
                                   CheckpointContents *contents);
 NODISCARD Status state_download_scales(const Experiment *e, void *const scales[FLOAT8_TENSORS]);
+
+/* Lets a save of the content wait for the copies of the state that this device has begun
+ * (device_copy_start). */
+void state_copied_from(Device *device, CheckpointContents *contents);

@@ -9,7 +9,7 @@ import os
 from e2e import (check, checkpoints, config, equal, losses, main, metrics, run, run_directory,
                  train, WORK)
 
-WINDOW, ROPE, FACTOR = {"attention.window": 8}, {"model.position": "rope"}, {"model.rope.factor": 4}
+ROPE, FACTOR = {"model.position": "rope"}, {"model.rope.factor": 4}
 YARN = {**ROPE, **FACTOR, "model.rope.scaling": "yarn", "model.rope.original_block_size": 1024}
 LLAMA3 = {**YARN, "model.rope.scaling": "llama3"}
 MUON = {"optimizer.matrices": "muon"}
@@ -166,8 +166,7 @@ def how_it_is_trained_changes_its_losses():
     equal(compared(TRAINING, 1), [], "keys that change no loss in eight steps")
 
 
-def an_evaluation_is_of_the_logits_that_are_shown():
-    """Of a softcap, which training, evaluation and generation read from one place each."""
+def evaluations_of_training_and_alone_hear_the_softcap():
     path = config("capped", checkpoint__interval="5 steps", model={
         "n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 32, "vocab_size": "auto",
         "linear_std": 0.3, "embedding_std": 0.3, "logit_softcap": 2})
@@ -182,4 +181,5 @@ def an_evaluation_is_of_the_logits_that_are_shown():
 
 if __name__ == "__main__":
     main(every_key_is_tried_here_or_elsewhere, what_the_model_is_made_of_changes_its_loss,
-         how_it_is_trained_changes_its_losses, an_evaluation_is_of_the_logits_that_are_shown)
+         how_it_is_trained_changes_its_losses,
+         evaluations_of_training_and_alone_hear_the_softcap)
