@@ -17,7 +17,7 @@
 
 enum { PIECE_BYTES = 8 << 20 };
 
-static const char MEMORY[] = "/dev/shm";
+static const char MEMORY[] = "/dev/shm", FOLDERS[] = "/dev/shm/hourglass-";
 
 /* ---- folder and link ------------------------------------------------------------------------- */
 
@@ -31,8 +31,7 @@ static Status folder_beginning(const char *run, char out[MEMORY_FOLDER_BYTES]) {
     struct stat info;
     if (stat(run, &info) != 0)
         return ERROR(STATUS_FAILURE, "%s: cannot inspect it: %s", run, strerror(errno));
-    snprintf(out, MEMORY_FOLDER_BYTES, "%s/hourglass-%" PRIxMAX "-", MEMORY,
-             (uintmax_t)info.st_ino);
+    snprintf(out, MEMORY_FOLDER_BYTES, "%s%" PRIxMAX "-", FOLDERS, (uintmax_t)info.st_ino);
     return OK;
 }
 
@@ -48,19 +47,26 @@ static bool link_read(const char *run, char folder[MEMORY_FOLDER_BYTES]) {
            strspn(folder + begun, "0123456789abcdef") == strlen(folder + begun);
 }
 
+/* Whether a run has made this link: this one, or the one that the directory is a copy of. */
+static bool is_of_a_run(const char *path) {
+    char folder[MEMORY_FOLDER_BYTES];
+    ssize_t bytes = readlink(path, folder, sizeof folder);
+    return bytes >= (ssize_t)strlen(FOLDERS) && memcmp(folder, FOLDERS, strlen(FOLDERS)) == 0;
+}
+
 Status memory_folder_name(const char *run, char folder[MEMORY_FOLDER_BYTES]) {
     char path[PATH_MAX], beginning[MEMORY_FOLDER_BYTES];
     uint64_t random;
-    struct stat info;
     TRY(link_path(run, path));
     TRY(folder_beginning(run, beginning));
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         return ERROR(STATUS_FAILURE, "no random number: %s", strerror(errno));
     int bytes = snprintf(folder, MEMORY_FOLDER_BYTES, "%s%016" PRIx64, beginning, random);
     if (bytes >= MEMORY_FOLDER_BYTES) return ERROR(STATUS_FAILURE, "%s: too long", folder);
-    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) file_remove(path);
+    if (is_of_a_run(path)) file_remove(path);
     if (symlink(folder, path) == 0) return OK;
-    return ERROR(STATUS_FAILURE, "%s: cannot be made: %s; set checkpoint.memory_interval: 0", path,
+    return ERROR(STATUS_FAILURE,
+                 "%s: cannot be made: %s; move it away, or set checkpoint.memory_interval: 0", path,
                  strerror(errno));
 }
 

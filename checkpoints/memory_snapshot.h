@@ -14,7 +14,7 @@
 enum { MEMORY_FOLDER_BYTES = 64 };
 
 /* Makes a name for a folder, and the link RUN/memory to it in place of an older one. Errors:
- * STATUS_FAILURE, also if RUN/memory is no link. */
+ * STATUS_FAILURE, also if something else is at RUN/memory. */
 NODISCARD Status memory_folder_name(const char *run, char folder[MEMORY_FOLDER_BYTES]);
 
 /* Creates the folder on this host. Errors: STATUS_OUT_OF_MEMORY if less than `bytes` are free in

@@ -65,8 +65,21 @@ static int lock_try(int fd) {
     return result;
 }
 
+/* Refuses a file of this name whose text is none of a run's. After a power cut a lock may consist
+ * of zero bytes. */
+static Status text_check(int fd, const char *path) {
+    char text[64];
+    int process;
+    size_t n;
+    TRY(file_read_at(fd, path, text, sizeof text - 1, 0, &n));
+    text[n] = '\0';
+    if (text[0] == '\0' || sscanf(text, "process %d on ", &process) == 1) return OK;
+    return ERROR(STATUS_CONFIG, "%s: is not the lock of a run; move it away", path);
+}
+
 /* Writes the holder into the file; removes the file if that fails. */
 static Status lock_mark(RunLock *lock, const char *path) {
+    TRY(text_check(lock->fd, path));
     lock->is_held = true;
     Status status = holder_write(lock->fd, path);
     if (failed(status) && lock->is_new) file_remove(path);

@@ -9,7 +9,8 @@
 typedef struct RunLock RunLock;
 
 /* Locks DIR/run.lock, which remains as an empty file. Errors: STATUS_FAILURE naming the host and
- * process that hold it, or the reason why the file cannot be created. */
+ * process that hold it, or the reason why the file cannot be created; STATUS_CONFIG for a file of
+ * this name that no run has written. */
 NODISCARD Status run_lock_take(const char *dir, RunLock **out);
 
 /* False on a file system without locks, such as some network mounts: the run continues, and its

@@ -7,9 +7,11 @@
 #include "launch/run/run_memory.h"
 #include "launch/run/run_save.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { PATH_BYTES = 4096 };
 
@@ -65,8 +67,23 @@ static Status config_compare_frozen(const char *directory, const Experiment *e) 
     return status;
 }
 
+/* A link to a disk that is not mounted: a run without its checkpoints would start anew, over its
+ * records. */
+static Status link_check(const char *directory) {
+    char folder[PATH_BYTES];
+    struct stat info;
+    snprintf(folder, sizeof folder, "%s/checkpoints", directory);
+    if (lstat(folder, &info) != 0 || stat(folder, &info) == 0) return OK;
+    return ERROR(STATUS_FAILURE,
+                 "%s: is a link that leads nowhere: %s; mount the disk that it leads to, or remove "
+                 "it to start from scratch",
+                 folder, strerror(errno));
+}
+
 /* Rank 0 prepares the directory before the others read it. */
 static Status directory_take(Run *run, const char *resume) {
+    TRY(run_directory_check_writable(run->directory));
+    TRY(link_check(run->directory));
     TRY(run_directory_take(run->directory, &directory_of_a_run, strcmp(resume, "none") != 0,
                            &run->place));
     return config_compare_frozen(run->directory, &run->e);

@@ -57,6 +57,18 @@ static void a_copy_of_the_link_leads_nowhere(void) {
     memory_folder_remove(folder);
 }
 
+static void a_link_of_the_user_stays(void) {
+    const char *run = harness_directory(), *link = arena_printf(&arena, "%s/memory", run);
+    char folder[MEMORY_FOLDER_BYTES];
+    memory_link_remove(run);
+    CHECK(symlink("/dev/shm/mine", link) == 0);
+    CHECK_ERROR(memory_folder_name(run, folder), STATUS_FAILURE, "/memory: cannot be made");
+    CHECK(lstat(link, &(struct stat){0}) == 0 && unlink(link) == 0);
+    CHECK(symlink("/dev/shm/hourglass-7-0123456789abcdef", link) == 0); /* of a run, copied */
+    CHECK_OK(memory_folder_name(run, folder));
+    memory_link_remove(run);
+}
+
 static void too_little_memory_is_an_error(void) {
     char folder[MEMORY_FOLDER_BYTES];
     REQUIRE_OK(memory_folder_name(harness_directory(), folder));
@@ -69,6 +81,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(the_newest_whole_one_goes_to_the_disk),
         TEST(a_copy_of_the_link_leads_nowhere),
+        TEST(a_link_of_the_user_stays),
         TEST(too_little_memory_is_an_error),
     };
     int code = harness_run(argc, argv, "memory_snapshot", tests, COUNT(tests));

@@ -5,9 +5,11 @@ sanitizers: no"""
 
 import fcntl
 import os
+import shutil
 import struct
 
-from e2e import WORK, check, config, equal, main, run_directory, start, summary, train, unfinished
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, Job, Skip, check, config, equal, main, run_directory,
+                 start, summary, train, tree, unfinished)
 
 F_OFD_SETLK = 37
 
@@ -89,6 +91,68 @@ def an_empty_directory_stays_empty_where_the_run_does_not_begin():
     equal(os.listdir(directory), [], "what was left there")
 
 
+def a_disk_of_checkpoints_that_is_not_mounted():
+    """Nothing starts anew over the records of the run; with the disk back it goes on."""
+    path, directory, disk = config("disk"), run_directory("disk"), WORK + "/disk"
+    train(path)
+    os.makedirs(disk)
+    shutil.move(directory + "/checkpoints", disk)
+    os.symlink(disk + "/checkpoints", directory + "/checkpoints")
+    os.rename(disk, disk + ".away")
+    before = [(entry.name, entry.stat(follow_symlinks=False).st_mtime_ns)
+              for entry in os.scandir(directory)]
+    done = train(path, "training.stop.steps=20", code=1)
+    check(len(done.errors()) == 1 and "checkpoints: is a link that leads nowhere: " in done.err,
+          repr(done))
+    equal([(entry.name, entry.stat(follow_symlinks=False).st_mtime_ns)
+           for entry in os.scandir(directory)], before, "what is there")
+    os.rename(disk + ".away", disk)
+    check("resumed from " in train(path, "training.stop.steps=20").out, "a new start")
+
+
+def checkpoints_that_cannot_be_written():
+    """It is said at the start, not at the first save. root may write everywhere."""
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        raise Skip("root may write everywhere, and there is no setpriv")
+    path, directory = config("closed"), run_directory("closed")
+    train(path)
+    before = tree(directory)
+    drop = []
+    if os.geteuid() == 0:
+        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    os.chmod(WORK, 0o755)
+    os.chmod(directory, 0o777)
+    for entry in os.scandir(directory):
+        os.chmod(entry.path, 0o555 if entry.is_dir() else 0o666)
+    program = shutil.copy(os.path.join(PROGRAMS, "train"), WORK)
+    done = Job([*drop, program, path, "training.stop.steps=20"], ENVIRONMENT).end()
+    check(done.code == 1 and "closed/checkpoints: cannot be written: Permission denied; change"
+          in done.err, repr(done))
+    equal(tree(directory), before, "what is there")
+
+
+def a_lock_of_somebody_else():
+    """A file run.lock that no run has written is refused, and keeps its text."""
+    path, folder = config("foreign"), os.path.join(WORK, "foreign")
+    os.makedirs(folder)
+    write(folder, "run.lock")
+    for more in ((), ("notes",)):
+        for name in more:
+            write(folder, name)
+        before = contents(folder)
+        done = train(path, "output=" + folder, code=78)
+        check(len(done.errors()) == 1 and "run.lock: is not the lock of a run" in done.err,
+              repr(done))
+        equal(contents(folder), before, "what is there")
+    for text in ("process 1 on nowhere\n", "\0" * 20, ""):
+        shutil.rmtree(folder)
+        os.makedirs(folder)
+        write(folder, "run.lock", text=text)
+        train(path, "output=" + folder)
+
+
 if __name__ == "__main__":
     main(a_start_beside_one_that_has_just_begun, three_starts_at_once, a_path_that_leads_elsewhere,
-         a_path_may_begin_with_dots, an_empty_directory_stays_empty_where_the_run_does_not_begin)
+         a_path_may_begin_with_dots, an_empty_directory_stays_empty_where_the_run_does_not_begin,
+         a_disk_of_checkpoints_that_is_not_mounted, checkpoints_that_cannot_be_written,
+         a_lock_of_somebody_else)
