@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/base/leftovers.h"
 #include "core/hdf5/hdf5_file.h"
+#include "data/tokenizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -101,6 +102,7 @@ static Status attributes_take(const Attributes *in, TokenHeader *out) {
     TRY(attribute_find(in, "tokenizer", HDF5_STRING, &value, &is_there));
     if (is_there && value.type.size < sizeof out->tokenizer)
         memcpy(out->tokenizer, value.data, value.type.size);
+    if (out->tokenizer[0] == '\0') strcpy(out->tokenizer, TOKENIZER_UNKNOWN);
     TRY(integer_take(in, "tokenizer_hash", &hash));
     out->tokenizer_hash = (uint64_t)hash;
     TRY(integer_take(in, "vocab_size", &out->vocab_size));

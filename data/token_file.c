@@ -5,6 +5,7 @@
 #include "data/hdf5_tokens.h"
 #include "data/known_files.h"
 #include "data/llmc_tokens.h"
+#include "data/tokenizer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -136,6 +137,7 @@ static Status llmc_read(TokenFile *file, const FileHead *head) {
     }
     file->header = (TokenHeader){
         .end_of_text = -1, .width = width, .count = header[2], .offset = LLMC_HEADER_BYTES};
+    if (width == 4) strcpy(file->header.tokenizer, TOKENIZER_UNKNOWN); /* llm.c's GPT-2: uint16 */
     return OK;
 }
 

@@ -38,7 +38,7 @@ TokenFormat token_file_format(const TokenFile *file);
 int64_t token_file_count(const TokenFile *file);
 int token_file_descriptor(const TokenFile *file);
 
-/* The file's tokenizer; 0, "", 0 and -1 if unknown. */
+/* The file's tokenizer; 0, "" or TOKENIZER_UNKNOWN (tokenizer.h), 0 and -1 if it names none. */
 int64_t token_file_vocab(const TokenFile *file);
 const char *token_file_tokenizer(const TokenFile *file);
 uint64_t token_file_tokenizer_hash(const TokenFile *file);

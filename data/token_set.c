@@ -18,7 +18,7 @@ struct TokenSet {
     int64_t *starts; /* (n_files + 1): the first token of each file; then the number of all */
     TokenPart parts[TOKEN_PARTS_MAX];
     char *part_paths[TOKEN_PARTS_MAX];
-    int naming; /* the file that names the tokenizer; -1: none */
+    int naming; /* the file whose tokenizer is that of all */
 };
 
 /* ---- the names of the files ------------------------------------------------------------------ */
@@ -112,14 +112,27 @@ static Status parts_open(TokenSet *set, const TokenPaths *paths) {
     return paths->weights == NULL ? part_end(set, 0, paths->items[0], 1) : OK;
 }
 
+static bool is_named(const TokenFile *file) {
+    return token_file_vocab(file) > 0 || tokenizer_is_named(token_file_tokenizer(file));
+}
+
+/* The first file that names its tokenizer, or one whose tokenizer is unknown, or the first. */
+static int naming_find(const TokenSet *set) {
+    int unknown = 0;
+    for (int i = 0; i < set->n_files; i++) {
+        if (is_named(set->files[i])) return i;
+        if (token_file_tokenizer(set->files[i])[0] != '\0') unknown = i;
+    }
+    return unknown;
+}
+
 /* Tokens of another tokenizer would be wrong without any sign of it. */
 static Status tokenizers_check(TokenSet *set) {
-    set->naming = -1;
+    set->naming = naming_find(set);
+    const TokenFile *first = set->files[set->naming];
     for (int i = 0; i < set->n_files; i++) {
         const TokenFile *file = set->files[i];
-        if (token_file_vocab(file) == 0 && token_file_tokenizer(file)[0] == '\0') continue;
-        if (set->naming < 0) set->naming = i;
-        const TokenFile *first = set->files[set->naming];
+        if (!is_named(file)) continue;
         bool agrees =
             tokenizer_ids_agree(token_file_tokenizer_id(first), token_file_tokenizer_id(file)) &&
             token_file_vocab(first) == token_file_vocab(file) &&
@@ -177,21 +190,17 @@ const TokenFile *token_set_file(const TokenSet *set, int index) { return set->fi
 int token_set_parts(const TokenSet *set) { return set->n_parts; }
 const TokenPart *token_set_part(const TokenSet *set, int index) { return &set->parts[index]; }
 
-int64_t token_set_vocab(const TokenSet *set) {
-    return set->naming < 0 ? 0 : token_file_vocab(set->files[set->naming]);
-}
+static const TokenFile *naming(const TokenSet *set) { return set->files[set->naming]; }
 
-const char *token_set_tokenizer(const TokenSet *set) {
-    return set->naming < 0 ? "" : token_file_tokenizer(set->files[set->naming]);
-}
+int64_t token_set_vocab(const TokenSet *set) { return token_file_vocab(naming(set)); }
+
+const char *token_set_tokenizer(const TokenSet *set) { return token_file_tokenizer(naming(set)); }
 
 uint64_t token_set_tokenizer_hash(const TokenSet *set) {
-    return set->naming < 0 ? 0 : token_file_tokenizer_hash(set->files[set->naming]);
+    return token_file_tokenizer_hash(naming(set));
 }
 
-int64_t token_set_end_of_text(const TokenSet *set) {
-    return set->naming < 0 ? -1 : token_file_end_of_text(set->files[set->naming]);
-}
+int64_t token_set_end_of_text(const TokenSet *set) { return token_file_end_of_text(naming(set)); }
 
 TokenizerId token_set_tokenizer_id(const TokenSet *set) {
     return (TokenizerId){token_set_tokenizer(set), token_set_tokenizer_hash(set)};

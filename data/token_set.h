@@ -37,7 +37,7 @@ const TokenFile *token_set_file(const TokenSet *set, int index);
 int token_set_parts(const TokenSet *set);
 const TokenPart *token_set_part(const TokenSet *set, int index);
 
-/* The tokenizer of the files; 0, "", 0 and -1 if none names it. */
+/* The tokenizer of the files, as token_file.h says. */
 int64_t token_set_vocab(const TokenSet *set);
 const char *token_set_tokenizer(const TokenSet *set);
 uint64_t token_set_tokenizer_hash(const TokenSet *set);

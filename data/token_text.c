@@ -9,9 +9,20 @@ TokenizerId token_file_tokenizer_id(const TokenFile *file) {
     return (TokenizerId){token_file_tokenizer(file), token_file_tokenizer_hash(file)};
 }
 
+bool tokenizer_is_named(const char *name) {
+    return name[0] != '\0' && strcmp(name, TOKENIZER_UNKNOWN) != 0;
+}
+
+const char *tokenizer_assumed(const char *name, int64_t vocab_size) {
+    bool is_usual = vocab_size == VOCAB_OF_NAMELESS || vocab_size == PADDED_VOCAB_OF_NAMELESS;
+    if (name[0] != '\0') return name;
+    return is_usual ? TOKENIZER_OF_NAMELESS : TOKENIZER_UNKNOWN;
+}
+
 bool tokenizer_ids_agree(TokenizerId a, TokenizerId b) {
     if (a.hash != 0 && b.hash != 0) return a.hash == b.hash;
-    return a.name[0] == '\0' || b.name[0] == '\0' || strcmp(a.name, b.name) == 0;
+    bool are_named = tokenizer_is_named(a.name) && tokenizer_is_named(b.name);
+    return !are_named || strcmp(a.name, b.name) == 0;
 }
 
 static bool tokens_are_equal(const Tokenizer *a, const Tokenizer *b) {
@@ -52,12 +63,11 @@ static Status lengths_read(const Tokenizer *tokenizer, int64_t vocab_size, int32
 
 Status tokenizer_open_of(TokenizerId id, const char *path, int64_t vocab_size, Tokenizer **out) {
     *out = NULL;
-    bool is_nameless = id.name[0] == '\0';
-    if (is_nameless && vocab_size < VOCAB_OF_NAMELESS)
+    const char *name = tokenizer_assumed(id.name, vocab_size);
+    if (!tokenizer_is_named(name))
         return ERROR(STATUS_DATA, "%s: does not name its tokenizer", path);
-    TRY(tokenizer_open(is_nameless ? TOKENIZER_OF_NAMELESS : id.name, out));
-    if (tokenizer_ids_agree(id, (TokenizerId){tokenizer_name(*out), tokenizer_hash(*out)}))
-        return OK;
+    TRY(tokenizer_open(name, out));
+    if (id.hash == 0 || id.hash == tokenizer_hash(*out)) return OK;
     tokenizer_destroy(out);
     return ERROR(
         STATUS_DATA,

@@ -7,13 +7,20 @@
 
 #include <stdbool.h>
 
-/* The tokenizer that a token file or a checkpoint names: "" and 0 if unknown. */
+/* The tokenizer that a token file or a checkpoint names; hash 0: unknown. */
 typedef struct TokenizerId {
     const char *name;
     uint64_t hash;
 } TokenizerId;
 
 TokenizerId token_file_tokenizer_id(const TokenFile *file);
+
+/* Whether the name is that of a tokenizer: neither "" nor TOKENIZER_UNKNOWN. */
+bool tokenizer_is_named(const char *name);
+
+/* The name, or for "" what convention tells of a model with vocab_size tokens: GPT-2's, or
+ * TOKENIZER_UNKNOWN. */
+const char *tokenizer_assumed(const char *name, int64_t vocab_size);
 
 /* False if the two are known to differ: by their hashes or, if one has no hash, by their names. */
 bool tokenizer_ids_agree(TokenizerId a, TokenizerId b);
@@ -22,9 +29,9 @@ bool tokenizer_ids_agree(TokenizerId a, TokenizerId b);
  * the same bytes in both: the byte tokenizer and its tokenizer.json. Not collective. */
 bool tokenizers_share_tokens(TokenizerId a, TokenizerId b);
 
-/* Opens the tokenizer that data or a checkpoint names; `path`: that file, for messages. Without a
- * name it is GPT-2's if vocab_size is large enough. Errors: STATUS_DATA if the tokenizer is
- * unknown, missing, or has changed. Not collective. */
+/* Opens the tokenizer that data or a checkpoint names; `path`: that file, for messages. The
+ * name may be one to assume. Errors: STATUS_DATA if the tokenizer is unknown, missing, or has
+ * changed. Not collective. */
 NODISCARD Status tokenizer_open_of(TokenizerId id, const char *path, int64_t vocab_size,
                                    Tokenizer **out);
 

@@ -21,9 +21,13 @@
 
 typedef struct Tokenizer Tokenizer;
 
-/* Token files without a header name no tokenizer; by convention it is GPT-2's. */
+/* nanoGPT's token files and llm.c's of uint16 name no tokenizer (""). By convention it is GPT-2's,
+ * if the model has its vocabulary, which is often padded. */
 #define TOKENIZER_OF_NAMELESS "gpt2"
-enum { VOCAB_OF_NAMELESS = 50257 };
+enum { VOCAB_OF_NAMELESS = 50257, PADDED_VOCAB_OF_NAMELESS = 50304 };
+
+/* The name of a tokenizer that neither a name nor a convention tells. */
+#define TOKENIZER_UNKNOWN "unknown"
 
 /* tokenizer_open: `which` is "byte", "gpt2" or what bpe_files_load accepts: a file, a directory or
  * FILE:ENCODING. For "gpt2" the search order is $HOURGLASS_VOCAB (a directory or a file),

@@ -15,7 +15,6 @@
 #include "launch/evaluate/result_print.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/memory_search.h"
-#include "launch/run/state.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -77,6 +76,7 @@ typedef struct Evaluate {
     LogitsWriter *logits;  /* NULL: none are written */
     const char *questions; /* their file; NULL: tokens are evaluated */
     ChoiceSet choices;
+    char note[2 * PATH_BYTES];
     Evaluation result;   /* of tokens */
     ChoiceScores scores; /* of questions */
 } Evaluate;
@@ -153,8 +153,11 @@ static Status config_take(Evaluate *v) {
 static Status tokenizer_check(Evaluate *v) {
     TokenizerId model, data = token_set_tokenizer_id(v->e.val_tokens);
     TRY(model_source_tokenizer(&v->source, &model));
-    if (strcmp(model.name, TOKENIZER_UNKNOWN) == 0 || tokenizers_share_tokens(model, data))
-        return OK;
+    if (tokenizer_is_named(data.name) && !tokenizer_is_named(model.name))
+        snprintf(v->note, sizeof v->note,
+                 "the model's tokenizer is unknown; whether %s is of it could not be checked",
+                 token_set_path(v->e.val_tokens));
+    if (tokenizers_share_tokens(model, data)) return OK;
     return ERROR(
         STATUS_DATA,
         "%s: made with the tokenizer %s, but the model of %s uses %s; make it with that one",
@@ -167,10 +170,11 @@ static Status questions_read(Evaluate *v) {
     Tokenizer *tokenizer = NULL;
     TokenizerId id;
     TRY(model_source_tokenizer(&v->source, &id));
-    bool is_known = strcmp(id.name, TOKENIZER_UNKNOWN) != 0 &&
-                    (id.name[0] != '\0' || config->model.V >= VOCAB_OF_NAMELESS);
+    bool is_known = tokenizer_is_named(tokenizer_assumed(id.name, config->model.V));
     if (is_known && choice_set_format(v->questions) == CHOICES_JSON)
         TRY(tokenizer_open_of(id, v->path, config->model.V, &tokenizer));
+    if (tokenizer != NULL && id.name[0] == '\0')
+        snprintf(v->note, sizeof v->note, "%s names no tokenizer; GPT-2's is assumed", v->path);
     Status status =
         choice_set_read(v->questions, tokenizer, config->model.V, config->model.T, &v->choices);
     tokenizer_destroy(&tokenizer);
@@ -289,7 +293,8 @@ static EvaluationCase case_of(const Evaluate *v, double seconds) {
 
 static void notes_print(const Evaluate *v) {
     const char *note = v->evaluator == NULL ? NULL : evaluator_note(v->evaluator);
-    if (note != NULL) fprintf(stderr, "evaluate: note: %s\n", note);
+    if (note != NULL) escape_say(stderr, "evaluate: note: %s", note);
+    if (v->note[0] != '\0') escape_say(stderr, "evaluate: note: %s", v->note);
     if (v->values.logits != NULL)
         escape_say(stderr, "evaluate: %s has %lld x %lld x %lld logits", v->values.logits,
                    (long long)v->e.val.count, (long long)v->e.T,

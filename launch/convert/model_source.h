@@ -29,7 +29,7 @@ int64_t model_source_step(const ModelSource *source);
 NODISCARD Status model_source_config(ModelSource *source, int n_overrides, char **overrides,
                                      Config **out);
 
-/* The tokenizer; its name is TOKENIZER_UNKNOWN (launch/run/state.h) if nothing names it. */
+/* The tokenizer; its name is "" or TOKENIZER_UNKNOWN (data/tokenizer.h) if nothing names it. */
 NODISCARD Status model_source_tokenizer(ModelSource *source, TokenizerId *out);
 
 /* Loads the weights into the parameters of an experiment of this model, on its device. Padding rows

@@ -1,9 +1,9 @@
 #include "launch/generate/generator.h"
 
+#include "core/base/escape.h"
 #include "data/token_text.h"
 #include "launch/config/config_load.h"
 #include "launch/convert/model_source.h"
-#include "launch/run/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,19 +38,22 @@ static Status tokenizer_pick(Generator *g) {
     TokenizerId id;
     int64_t V = g->e.config->model.V;
     TRY(model_source_tokenizer(&g->source, &id));
-    if (strcmp(id.name, TOKENIZER_UNKNOWN) == 0) {
+    const char *name = tokenizer_assumed(id.name, V);
+    if (!tokenizer_is_named(name)) {
         return ERROR(STATUS_DATA,
                      "%s: weights of %lld tokens with an unknown tokenizer; copy its "
                      "tokenizer.json beside weights of Hugging Face, or train on from them with "
                      "data of ./prepare, whose tokenizer the next checkpoint names",
                      g->source.path, (long long)V);
     }
-    TRY(tokenizer_open(id.name[0] == '\0' ? TOKENIZER_OF_NAMELESS : id.name, &g->tokenizer));
+    if (id.name[0] == '\0')
+        escape_say(stderr, "generate: note: %s names no tokenizer; GPT-2's is assumed",
+                   g->source.path);
+    TRY(tokenizer_open(name, &g->tokenizer));
     TRY(tokenizer_check(g, id));
     if (tokenizer_vocab_size(g->tokenizer) <= V) return OK;
     return ERROR(STATUS_DATA, "%s: the model knows %lld tokens, the tokenizer %s has %lld",
-                 g->source.path, (long long)V, id.name,
-                 (long long)tokenizer_vocab_size(g->tokenizer));
+                 g->source.path, (long long)V, name, (long long)tokenizer_vocab_size(g->tokenizer));
 }
 
 Status generator_open(const char *path, Generator **out) {

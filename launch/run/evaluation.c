@@ -24,10 +24,14 @@ struct Evaluator {
 /* An unknown tokenizer is no error: only bits per byte need it. */
 static Status lengths_find(Evaluator *v) {
     const TokenSet *tokens = v->e->val_tokens;
-    Status status = tokenizer_text_lengths(token_set_tokenizer_id(tokens), token_set_path(tokens),
-                                           v->e->resolved.vocab_size, &v->text_lengths);
-    if (status.code != STATUS_DATA) return status;
-    v->note = arena_printf(&v->arena, "no bits/byte: %s", status_message());
+    TokenizerId id = token_set_tokenizer_id(tokens);
+    const char *path = token_set_path(tokens);
+    Status status = tokenizer_text_lengths(id, path, v->e->resolved.vocab_size, &v->text_lengths);
+    if (failed(status) && status.code != STATUS_DATA) return status;
+    if (!failed(status) && id.name[0] != '\0') return OK;
+    v->note = failed(status)
+                  ? arena_printf(&v->arena, "no bits/byte: %s", status_message())
+                  : arena_printf(&v->arena, "%s names no tokenizer; GPT-2's is assumed", path);
     return v->note == NULL ? OUT_OF_MEMORY("an evaluation") : OK;
 }
 

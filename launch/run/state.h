@@ -11,9 +11,6 @@
 #include "nn/optim/loss_scale.h"
 #include "nn/optim/noise_scale.h"
 
-/* The value of `tokenizer` in a checkpoint with an unknown tokenizer. */
-#define TOKENIZER_UNKNOWN "unknown"
-
 typedef struct Progress {
     int64_t step, tokens; /* completed steps; the position in the data is step x global batch */
     double train_s;

@@ -1,4 +1,5 @@
 #include "data/token_file.h"
+#include "data/token_text.h"
 #include "data/token_writer.h"
 #include "tests/data/data_helper.h"
 #include "tests/harness.h"
@@ -108,6 +109,19 @@ static void other_files_name_none(void) {
     CHECK(token_file_vocab(file) == 0 && token_file_end_of_text(file) == -1);
     CHECK_ERROR(token_file_require_vocab(file, 256), STATUS_DATA, "token 256 at position ");
     token_file_destroy(&file);
+    llmc_write(path, 20240801, 7, TOKENS, 4); /* llm.c's Llama 3 */
+    REQUIRE_OK(token_file_open(path, &file));
+    CHECK(strcmp(token_file_tokenizer(file), TOKENIZER_UNKNOWN) == 0);
+    token_file_destroy(&file);
+}
+
+static void gpt2_is_assumed_for_its_vocabulary_alone(void) {
+    CHECK(strcmp(tokenizer_assumed("", 50257), "gpt2") == 0);
+    CHECK(strcmp(tokenizer_assumed("", 50304), "gpt2") == 0);
+    CHECK(!tokenizer_is_named(tokenizer_assumed("", 257)));
+    CHECK(!tokenizer_is_named(tokenizer_assumed("", 60000)));
+    CHECK(!tokenizer_is_named(tokenizer_assumed(TOKENIZER_UNKNOWN, 50257)));
+    CHECK(strcmp(tokenizer_assumed("byte", 50257), "byte") == 0);
 }
 
 /* A token beyond the part that is scanned at the start is found when its window is read. */
@@ -313,6 +327,7 @@ int main(int argc, char **argv) {
         TEST(formats_are_told_apart_by_content),
         TEST(our_files_name_their_tokenizer),
         TEST(other_files_name_none),
+        TEST(gpt2_is_assumed_for_its_vocabulary_alone),
         TEST(every_window_is_checked),
         TEST(utf16_without_a_mark),
         TEST(bad_headerless_files),

@@ -197,6 +197,18 @@ def bits_a_byte():
             nameless.err), nameless.err)
 
 
+def a_model_of_an_unknown_tokenizer():
+    """Whether the data is of its tokenizer cannot be checked, which a note says."""
+    raw, val = tokens_write("raw.bin", [i % 7 for i in range(400)]), WORK + "/data/val.h5"
+    train(config("raw", data__train=raw, data__val=raw, model__vocab_size=257,
+                 training__stop__steps=1))
+    equal(evaluate(run_directory("raw"), raw).err.count("note: "), 1, "no bits/byte")
+    equal(
+        evaluate(run_directory("raw"), val).err,
+        "evaluate: note: the model's tokenizer is unknown; whether %s is of it could not be "
+        "checked\n" % val)
+
+
 def other_tokenizer():
     """256 bytes and one merge, so that byte's numbers would all be known to it."""
     words, folder = os.path.join(WORK, "words.tiktoken"), os.path.join(WORK, "words")
@@ -352,6 +364,7 @@ if __name__ == "__main__":
     main(any_ranks_and_any_batch_agree, training_evaluates_the_same_tokens,
          a_file_of_a_few_windows_is_read_to_its_end, documents_end_in_short_windows_too,
          it_says_what_training_said, its_line, any_part_and_all_of_a_file, bits_a_byte,
-         another_tokenizers_data_is_refused, what_is_wrong_is_one_line,
-         a_result_that_cannot_be_written_is_a_failure, an_older_run_is_told_what_to_write,
-         a_schedule_that_cannot_fit_is_said)
+         a_model_of_an_unknown_tokenizer, another_tokenizers_data_is_refused,
+         what_is_wrong_is_one_line,
+         a_result_that_cannot_be_written_is_a_failure,
+         an_older_run_is_told_what_to_write, a_schedule_that_cannot_fit_is_said)

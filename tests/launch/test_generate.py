@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 
 from broken_model import broken_copy
@@ -248,6 +249,21 @@ def what_is_not_there():
         check(len(done.err.splitlines()) == 1 and start[5:] in done.err, done.err)
 
 
+def data_that_names_no_tokenizer():
+    """GPT-2's is assumed for its vocabulary, with a note, and for no other."""
+    data, none = os.path.join(WORK, "nameless.bin"), os.path.join(WORK, "no_vocabulary")
+    with open(data, "wb") as file:
+        file.write(struct.pack("<400H", *(i % 7 for i in range(400))))
+    for V in (50257, 300, 60000):
+        train(config("nameless%d" % V, data__train=data, data__val=None, model__vocab_size=V,
+                     training__stop__steps=1, checkpoint__interval=0))
+        done = run("generate", run_directory("nameless%d" % V), HOURGLASS_VOCAB=none)
+        check(done.code == 65 and len(done.errors()) == 1, repr(done))
+        equal("names no tokenizer; GPT-2's is assumed" in done.err, V == 50257, repr(done))
+        equal(none in done.err, V == 50257, repr(done))
+        equal("of %d tokens with an unknown tokenizer" % V in done.err, V != 50257, repr(done))
+
+
 def bad_flags():
     done = run("generate", trained(), "temperature=1")
     equal(done.code, 64, repr(done))
@@ -267,4 +283,5 @@ if __name__ == "__main__":
          a_text_longer_than_the_context, a_restart_from_any_token_gives_the_same_text, the_report,
          ctrl_c_and_a_closed_pipe, types_of_a_gpu, a_start_from_a_file_and_longer_than_the_context,
          from_a_checkpoint_by_its_name, an_empty_start, output_that_is_lost,
-         weights_that_are_not_finite, what_is_not_there, bad_flags)
+         weights_that_are_not_finite, what_is_not_there,
+         data_that_names_no_tokenizer, bad_flags)
