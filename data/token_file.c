@@ -59,6 +59,35 @@ static bool is_utf16(const FileHead *head) {
     return pairs >= 16 && 4 * letters >= 3 * pairs;
 }
 
+/* The high half of a float32 from 2^-20 to 2^18. */
+static bool is_exponent(uint16_t half) {
+    uint16_t magnitude = half & 0x7fff;
+    return magnitude >= 0x3580 && magnitude <= 0x4880;
+}
+
+/* Wider elements than uint16, by their high halves at the odd places: those of ids are all 0, or
+ * small beside large low halves; those of floating-point numbers are exponents, and the low ones
+ * are not. Tokens are like that at no 16, 256 or 64 odd places on end. NULL: not known to be. */
+static const char *wide_elements(const FileHead *head) {
+    size_t pairs = head->size / 4, low_sum = 0, low_exponents = 0, exponents = 0, zeros = 0;
+    uint16_t high_most = 0;
+    for (size_t i = 0; i < pairs; i++) {
+        uint16_t pair[2];
+        memcpy(pair, head->bytes + 4 * i, sizeof pair);
+        low_sum += pair[0];
+        low_exponents += is_exponent(pair[0]);
+        exponents += is_exponent(pair[1]);
+        zeros += pair[1] == 0;
+        high_most = pair[1] > high_most ? pair[1] : high_most;
+    }
+    bool are_small = pairs >= 16 && high_most == 0 && low_sum > 0,
+         are_large = pairs >= 256 && high_most < 4 && low_sum >= 1024 * pairs,
+         are_real = pairs >= 64 && exponents + zeros == pairs && 4 * exponents >= pairs &&
+                    2 * low_exponents < pairs;
+    if (are_small || are_large) return "integers of 32 or 64 bits";
+    return are_real ? "floating-point numbers" : NULL;
+}
+
 static Status nanogpt_read(TokenFile *file, const FileHead *head) {
     /* A headerless token file could start with the same bytes, but is unlikely to. */
     const KnownFile *known = known_file_find(head->bytes, head->size);
@@ -76,6 +105,13 @@ static Status nanogpt_read(TokenFile *file, const FileHead *head) {
                      "%s: not a token file: it is text in UTF-16; convert it with iconv -f "
                      "UTF-16BE -t UTF-8 and use ./prepare",
                      file->path);
+    }
+    const char *wide = wide_elements(head);
+    if (wide != NULL) {
+        return ERROR(STATUS_DATA,
+                     "%s: not a token file: its elements are %s; write them as uint16, or in "
+                     "llm.c's format",
+                     file->path, wide);
     }
     if (file->input.bytes % 2 != 0) {
         return ERROR(STATUS_DATA,
@@ -175,8 +211,10 @@ static Status path_check(const char *path) {
     struct stat info;
     if (stat(path, &info) != 0) return errno == ENOENT || errno == ENOTDIR ? missing(path) : OK;
     if (!S_ISDIR(info.st_mode)) return OK;
-    return ERROR(STATUS_DATA, "%s: is a directory; name a token file in it, such as %s/train.h5",
-                 path, path);
+    int length = (int)strlen(path);
+    while (length > 0 && path[length - 1] == '/') length--;
+    return ERROR(STATUS_DATA, "%s: is a directory; name a token file in it, such as %.*s/train.h5",
+                 path, length, path);
 }
 
 static Status file_open(TokenFile *file, int mib) {

@@ -181,6 +181,42 @@ static void utf16_without_a_mark(void) {
     check_bad_bytes(high, 2 * sizeof text - 2, "it is text in UTF-16");
 }
 
+/* Arrays of wider elements; arrays of uint16 that have something of them are token files. */
+static void wide_elements_are_refused(void) {
+    enum { N = 256 };
+    uint32_t ids[N], large[N], few[N];
+    int64_t longs[N];
+    float reals[N];
+    uint16_t spaced[2 * N], same[2 * N], zeros[2 * N] = {0};
+    TokenFile *file;
+    bad_directory = harness_directory();
+    for (uint32_t i = 0; i < N; i++) {
+        longs[i] = ids[i] = i * 97 % 5000;
+        large[i] = i * 50021 % 128256;
+        few[i] = i % 3 + (uint32_t)(i == 9) * (1 << 16);
+        reals[i] = (float)i / 7;
+        spaced[2 * i] = (uint16_t)(i * 97 % 5000);
+        spaced[2 * i + 1] = i == 15 ? 13 : 0;
+        same[2 * i] = same[2 * i + 1] = 14000;
+    }
+    check_bad_bytes((char *)ids, 64, "its elements are integers of 32 or 64 bits; write them as");
+    check_bad_bytes((char *)longs, sizeof longs, "integers of 32 or 64 bits");
+    check_bad_bytes((char *)large, sizeof large, "integers of 32 or 64 bits");
+    check_bad_bytes((char *)reals, sizeof reals, "floating-point numbers");
+    const struct {
+        const void *bytes;
+        size_t size;
+    } tokens[] = {{ids, 60},
+                  {spaced, sizeof spaced},
+                  {same, sizeof same},
+                  {few, sizeof few},
+                  {zeros, sizeof zeros}};
+    for (size_t i = 0; i < COUNT(tokens); i++) {
+        file_write(bad_path(), tokens[i].bytes, tokens[i].size);
+        if (CHECK_OK(token_file_open(bad_path(), &file))) token_file_destroy(&file);
+    }
+}
+
 static void bad_headerless_files(void) {
     bad_directory = harness_directory();
     check_bad("no such file; make it with ./prepare INPUT... --out=");
@@ -198,6 +234,9 @@ static void bad_headerless_files(void) {
     check_bad_bytes("PAR1\x00\x00", 6, "Parquet");
     check_bad_bytes("\x7f\x45LF\x02\x01", 6, "a program; make token files of text");
     check_bad_bytes("RIFF\x10\x00", 6, "a sound");
+    check_bad_bytes("MMIDIDX\x00\x00\x01", 10, "an index of Megatron-LM; name the *.bin");
+    check_bad_bytes("\x80\x02]q\x00(K", 7, "a pickle of Python");
+    check_bad_bytes("\x80\x05\x95\x10", 4, "a pickle of Python");
     check_bad_bytes("\x80\x04\x95\x00", 4, "a pickle of Python");
     check_bad_bytes("\xc6\xd7\x34\x01\x03\x00", 6, "a model of llm.c");
     check_bad_bytes("\x8a\xd8\x34\x01\x01\x00", 6, "./evaluate takes them");
@@ -330,6 +369,7 @@ int main(int argc, char **argv) {
         TEST(gpt2_is_assumed_for_its_vocabulary_alone),
         TEST(every_window_is_checked),
         TEST(utf16_without_a_mark),
+        TEST(wide_elements_are_refused),
         TEST(bad_headerless_files),
         TEST(bad_llmc_files),
         TEST(a_file_without_permission),
