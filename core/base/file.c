@@ -339,9 +339,10 @@ static const struct dirent *entry_next(DIR *directory) {
     return entry;
 }
 
-/* A missing directory counts as empty. */
+/* A missing directory counts as empty, even if another process creates it now. */
 static Status listing_refused(const char *path, int error) {
     bool is_there = true;
+    if (error == ENOENT) return OK;
     if (is_absence(error)) TRY(file_look(path, NULL, &is_there));
     return is_there ? cannot(path, "list", error) : OK;
 }

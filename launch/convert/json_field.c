@@ -69,7 +69,10 @@ static Status real_read(const JsonField *field, const json_t *config, const json
     (void)config;
     if (!json_is_number(value) || !(json_number_value(value) > 0))
         return json_field_error(field->name, value, "expected was a positive number");
-    *(double *)member_of(field, model) = json_number_value(value);
+    double *member = member_of(field, model);
+    if (field->is_alias && json_number_value(value) != *member)
+        return json_field_error(field->name, value, "the field for it has another value");
+    *member = json_number_value(value);
     return OK;
 }
 

@@ -117,6 +117,9 @@ static Status rope_read(const JsonField *field, const json_t *config, const json
     snprintf(name, sizeof name, "%s.%s", field->name, type == NULL ? "type" : "rope_type");
     if (type == NULL) type = json_object_get(value, "type");
     if (type != NULL) TRY(type_read(name, type, &model->rope.scaling));
+    json_t *factor = json_object_get(value, "factor");
+    if (type == NULL && json_is_number(factor) && json_number_value(factor) != 1)
+        return json_field_error(field->name, value, "it has a factor, but no rope_type");
     return options_read(field, value, model);
 }
 

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { ATTEMPTS = 16 };
+
 const DirectoryKind directory_of_a_run = {"run", "config.yaml", "`output`", STATUS_CONFIG},
                     directory_of_a_study = {"study", "study.yaml", "`name` or `output`",
                                             STATUS_CONFIG},
@@ -140,13 +142,23 @@ static Status path_check(const char *path, const DirectoryKind *kind) {
     return OK;
 }
 
+/* Another start that fails removes the directory that it created, maybe before the lock is here. */
+static Status create_and_lock(RunDirectory *d) {
+    Status status;
+    int attempts = 0;
+    do {
+        if (failed(directory_create(d->path, &d->made)))
+            return ERROR(STATUS_FAILURE, "%s; choose another %s", status_message(),
+                         d->kind->chosen_by);
+        status = run_lock_take(d->path, &d->lock);
+    } while (failed(status) && access(d->path, F_OK) != 0 && ++attempts < ATTEMPTS);
+    return status;
+}
+
 static Status take(RunDirectory *d, bool resumes) {
     TRY(path_check(d->path, d->kind));
     TRY(check_before(d));
-    if (failed(directory_create(d->path, &d->made))) {
-        return ERROR(STATUS_FAILURE, "%s; choose another %s", status_message(), d->kind->chosen_by);
-    }
-    TRY(run_lock_take(d->path, &d->lock));
+    TRY(create_and_lock(d));
     forget_beginning(d);
     return check_locked(d, resumes);
 }

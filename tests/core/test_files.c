@@ -81,6 +81,24 @@ static void what_is_no_file_is_not_waited_for(void) {
                 "/pipe: cannot list it");
 }
 
+/* Another process creates and removes the directory at any moment of a listing. */
+static void a_directory_that_appears_is_listed_or_empty(void) {
+    const char *dir = path_in(harness_directory(), "flickers");
+    pid_t other = fork();
+    while (other == 0) {
+        (void)!mkdir(dir, 0777);
+        (void)!rmdir(dir);
+    }
+    CHECK(other > 0);
+    if (other < 0) return;
+    Names names = {.part = ""};
+    Status status = OK;
+    for (int i = 0; i < 20000 && !failed(status); i++) status = file_list(dir, name_take, &names);
+    CHECK_OK(status);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+}
+
 static void what_cannot_be_read_is_a_failure(void) {
     const char *dir = harness_directory();
     char *text;
@@ -279,6 +297,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(what_is_not_there_is_no_error),
         TEST(what_is_no_file_is_not_waited_for),
+        TEST(a_directory_that_appears_is_listed_or_empty),
         TEST(what_cannot_be_read_is_a_failure),
         TEST(a_file_is_read_to_its_end_whatever_its_size_says),
         TEST(a_link_is_not_appended_to),

@@ -239,6 +239,9 @@ def bad_configs():
     fails("llama_tied", {"rope_parameters": None, "rope_scaling": {"type": "ntk", "factor": 2.0}},
           "rope_scaling.type is \"ntk\"")
     fails("llama_tied", {"rope_parameters": {"rope_type": "linear"}}, "factor")
+    for key in ("rope_scaling", "rope_parameters"):
+        fails("llama_tied", dict({"rope_parameters": None}, **{key: {"factor": 2.0}}), key,
+              "no rope_type")
     fails("llama_tied", {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "mscale": 0.7}},
           "rope_parameters.mscale")
     fails("llama_tied", {"rope_parameters": {"rope_type": "default", "rope_theta": -1}},

@@ -21,7 +21,7 @@ def each_field_of_config_json_is_honoured_or_refused_by_name():
         "activation_function": [
             "relu", "gelu", "gelu_10", "quick_gelu", "silu", None, 3, ["gelu_new"]
         ], "hidden_act": ["silu"], "layer_norm_epsilon": [0, -1e-5, "1e-5",
-                                                          None], "layer_norm_eps": [0],
+                                                          None], "layer_norm_eps": [0, 0.5],
         "scale_attn_weights": [False, None, 1], "scale_attn_by_inverse_layer_idx": [True, "false"],
         "reorder_and_upcast_attn": ["yes"], "model_type": ["llama", "gpt_neo", "", None, 2],
         "architectures": [["LlamaForCausalLM"], "GPT2LMHeadModel",
