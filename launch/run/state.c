@@ -113,8 +113,8 @@ static Status progress_load(const CheckpointFile *file, Progress *p) {
     return checkpoint_read_i64(file, "updates", &p->loss_scale.updates);
 }
 
-/* The losses of two sets of tokens cannot be compared. A checkpoint of an older version names no
- * data. */
+/* The losses of two sets of tokens cannot be compared: the best starts anew, and the step of the
+ * checkpoint is evaluated again. A checkpoint of an older version names no data. */
 static void best_settle(const Experiment *e, const SavedRun *run, Progress *p) {
     EvaluationSet set;
     bool has_same_data = e->data.is_unverified || e->data.files[1].saved.count > 0;
@@ -124,6 +124,7 @@ static void best_settle(const Experiment *e, const SavedRun *run, Progress *p) {
         return;
     p->best_step = -1;
     p->best_is_dropped = true;
+    if (p->evaluated_step == p->step) p->evaluated_step--;
 }
 
 /* A branch has its own step number and no best evaluation yet. */

@@ -201,6 +201,22 @@ def the_best_is_of_the_tokens_of_now():
     check("starts anew" not in done.out, done.out)
 
 
+def a_run_that_is_done_is_evaluated_on_the_tokens_of_now():
+    """It has nothing to train, but its evaluations are of other tokens than asked for."""
+    path, directory = config("measured", evaluation__interval=5), run_directory("measured")
+    train(path)
+    before = losses(directory), states(checkpoints(directory))
+    for tokens, starts_anew in ((40, True), (64, False)):  # rounded up to whole windows of 32
+        done = train(path, "evaluation.tokens=%d" % tokens)
+        equal("the best one starts anew" in done.out, starts_anew, "%d: %r" % (tokens, done))
+        now = summary(directory)
+        evaluated = [record for record in metrics(directory) if "val/loss" in record]
+        equal([now["status"], now["best_step"], now["val_tokens"]], ["done", 10, 64], "summary")
+        equal([record["step"] for record in evaluated], [5, 10], "evaluations")
+        equal(now["best_val_loss"], evaluated[-1]["val/loss"], "the best")
+        equal((losses(directory), states(checkpoints(directory))), before, "losses and states")
+
+
 def another_config_is_refused_field_by_field():
     path, directory = config("refused"), run_directory("refused")
     train(path)
@@ -340,6 +356,7 @@ if __name__ == "__main__":
          an_evaluation_that_no_checkpoint_knows_is_recorded_once,
          a_run_that_is_done_stays_as_it_is, a_raised_stop_rule_goes_on, what_may_change_freely,
          the_best_is_of_the_tokens_of_now,
+         a_run_that_is_done_is_evaluated_on_the_tokens_of_now,
          another_config_is_refused_field_by_field,
          a_named_checkpoint_of_another_config_writes_nothing, cut_before_the_first_checkpoint,
          killed_while_it_took_the_directory, another_rank_count, another_micro_batch,
