@@ -117,17 +117,14 @@ static Status check_model(const YamlNode *root, const Config *config) {
 /* Cosine and linear end at `decay`. Lengths in different units are compared when the run starts. */
 static Status check_decay(const YamlNode *root, const Config *config) {
     const ConfigLength *warmup = &config->lr_scheduler.warmup, *decay = &config->lr_scheduler.decay;
-    Place place = place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup");
-    bool are_counts = warmup->percent + decay->percent == 0 && warmup->tokens == decay->tokens;
-    if (decay->percent > 0 && warmup->percent > decay->percent)
-        return PLACE_ERROR(
-            place, "'lr_scheduler.warmup' (%g%%) must be at most 'lr_scheduler.decay' (%g%%)",
-            warmup->percent, decay->percent);
-    if (are_counts && warmup->steps > decay->steps)
-        return PLACE_ERROR(
-            place, "'lr_scheduler.warmup' (%lld) must be at most 'lr_scheduler.decay' (%lld)",
-            (long long)warmup->steps, (long long)decay->steps);
-    return OK;
+    LengthUnit unit = value_length_unit(warmup);
+    const char *sign = unit == LENGTH_PERCENT ? "%" : unit == LENGTH_TOKENS ? " tokens" : "";
+    double most = value_length_number(decay), length = value_length_number(warmup);
+    if (unit != value_length_unit(decay) || length <= most) return OK;
+    return PLACE_ERROR(
+        place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
+        "'lr_scheduler.warmup' (%.10g%s) must be at most 'lr_scheduler.decay' (%.10g%s)", length,
+        sign, most, sign);
 }
 
 static Status check_wsd(const YamlNode *root, const Config *config) {

@@ -109,6 +109,7 @@ void schedule_remark(const Experiment *e, char *text, size_t bytes) {
     double steps = run_steps(e, (RunPosition){0});
     Schedule s = run_schedule(e, (RunPosition){0});
     int64_t last = (int64_t)steps - 1;
+    bool falls = s.shape == SCHEDULE_COSINE || s.shape == SCHEDULE_LINEAR;
     text[0] = '\0';
     if (steps >= RUN_STEPS_UNKNOWN) return;
     if (s.warmup >= steps) {
@@ -121,7 +122,13 @@ void schedule_remark(const Experiment *e, char *text, size_t bytes) {
                  "warning: lr_scheduler: warm-up of %.0f steps and decay of %.0f, but the run ends "
                  "after %.0f: the learning rate does not stay at %g",
                  s.warmup, s.decay, steps, s.lr);
-    } else if ((s.shape == SCHEDULE_COSINE || s.shape == SCHEDULE_LINEAR) && s.decay > steps) {
+    } else if (falls && s.warmup > s.decay) {
+        snprintf(
+            text, bytes,
+            "warning: lr_scheduler.warmup: %.0f steps, but lr_scheduler.decay ends after %.0f: "
+            "the learning rate falls at once to min_lr, %g",
+            s.warmup, s.decay, s.min_lr);
+    } else if (falls && s.decay > steps) {
         snprintf(text, bytes,
                  "warning: lr_scheduler.decay: %.0f steps, but the run ends after %.0f: the "
                  "learning rate ends at %.1e and not at min_lr, %g",

@@ -154,6 +154,10 @@ static void a_schedule_that_does_not_fit_is_said(void) {
     remark_is(RUN("steps: 100", "shape: linear, warmup: 1, decay: 101"), 0, "decay: 101 steps");
     remark_is(RUN("tokens: 25600", "shape: wsd, warmup: 50, decay: 60%"), 0,
               "warm-up of 50 steps and decay of 60, but the run ends after 100");
+    remark_is(RUN("steps: 100", "warmup: 50%, decay: 5"), 0,
+              "warmup: 50 steps, but lr_scheduler.decay ends after 5: the learning rate falls at");
+    remark_is(RUN("steps: 100", "shape: linear, warmup: 21, decay: 20%"), 0, "ends after 20: ");
+    remark_is(RUN("steps: 100", "warmup: 2560 tokens, decay: 10"), 0, NULL);
     remark_is(RUN("steps: 100", "shape: constant, warmup: 1"), 0, NULL);
     remark_is(RUN("time: 10s", "warmup: 200, decay: 300"), 0, NULL);
     remark_is(RUN("time: 10s", "warmup: 200, decay: 300"), 0.1, "but the run ends after 100");
