@@ -122,6 +122,20 @@ static bool is_override(const char *argument) {
     return bytes > 0 && argument[bytes] == '=';
 }
 
+/* An empty value is most likely an unset variable of a script. */
+static Status parse_override(char *argument, Arguments *out) {
+    int key = (int)strcspn(argument, "=");
+    if (argument[key + 1] == '\0')
+        return ERROR(STATUS_USAGE, "'%.200s' lacks a value; write %.*s=null for the default",
+                     argument, key, argument);
+    for (int i = 0; i < out->override_count; i++) {
+        if (strncmp(out->overrides[i], argument, (size_t)key + 1) == 0)
+            return ERROR(STATUS_USAGE, "%.*s is given twice", key, argument);
+    }
+    out->overrides[out->override_count++] = argument;
+    return OK;
+}
+
 /* `temperature=1` for `--temperature=1`; otherwise one operand too many. */
 static Status unexpected(const CommandLine *program, const char *prefix, const char *argument) {
     char most[32] = "";
@@ -136,10 +150,7 @@ static Status unexpected(const CommandLine *program, const char *prefix, const c
 }
 
 static Status parse_operand(const CommandLine *program, char *argument, Arguments *out) {
-    if (program->takes_overrides && is_override(argument)) {
-        out->overrides[out->override_count++] = argument;
-        return OK;
-    }
+    if (program->takes_overrides && is_override(argument)) return parse_override(argument, out);
     if (argument[0] ==
         '\0') { /* an unset variable of a script; as a path it would mean the root directory */
         return ERROR(STATUS_USAGE, "an argument is empty; %s%s takes %s; see --help", out->prefix,

@@ -93,6 +93,9 @@ static void everything_is_read(void) {
 static void operands_may_look_odd(void) {
     Values v = {0};
     Arguments a;
+    REQUIRE_OK(PARSE(train, v, a, "c.yaml", "a.b=1", "a.bc=1", "a=null", "name=''"));
+    CHECK(a.override_count == 4);
+    arguments_destroy(&a);
     REQUIRE_OK(PARSE(train, v, a, "runs/lr=1/c.yaml"));
     CHECK(a.operand_count == 1 && a.override_count == 0);
     arguments_destroy(&a);
@@ -126,6 +129,10 @@ static void bad_lines_are_refused(void) {
     check_refused(&train, "--temperature=nan", NULL,
                   "--temperature requires a number, T, not 'nan'");
     check_refused(&train, "--plan", "--plan", "--plan is given twice");
+    check_refused(&train, "optimizer.lr=1", "optimizer.lr=2", "optimizer.lr is given twice");
+    check_refused(&train, "seed=1", "seed=1", "seed is given twice");
+    check_refused(&train, "optimizer.lr=", NULL,
+                  "'optimizer.lr=' lacks a value; write optimizer.lr=null for the default");
     check_refused(&prepare, "a.txt", NULL, "--out=DIR is missing; see --help");
     check_refused(&bench, "attentoin", NULL,
                   "unknown command 'attentoin'; did you mean 'attention'?");
