@@ -333,7 +333,7 @@ const Field schema[] = {
     {"report.metric", FIELD_STRING, "val/loss", ANY, AT(report.metric), FREE,
      "the column of metrics.jsonl that a study compares"},
     {"report.reduce", FIELD_ENUM, "best", ONE_OF(reduce_names), AT(report.reduce), FREE,
-     "the value of a run: its lowest (of tok_per_s and mfu its highest), its last, or its mean"},
+     "the value of a run: its lowest (of tok_per_s, tok_per_joule and mfu its highest), its last, or its mean"},
     {"report.x", FIELD_KEY, NULL, ANY, AT(report.x), FREE,
      "the key on a study's horizontal axis"},
     {"report.series", FIELD_KEY, NULL, ANY, AT(report.series), FREE,

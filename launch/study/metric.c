@@ -4,7 +4,11 @@
 #include <string.h>
 
 bool metric_is_rate(const char *metric) {
-    return strcmp(metric, "tok_per_s") == 0 || strcmp(metric, "mfu") == 0;
+    static const char *const rates[] = {"tok_per_s", "tok_per_joule", "mfu"};
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        if (strcmp(metric, rates[i]) == 0) return true;
+    }
+    return false;
 }
 
 static bool is_better(const char *metric, double a, double b) {

@@ -108,13 +108,14 @@ static double loss_kept(const Tuning *t, int rung, int keep) {
 
 static const char *why_ended(Study *study, const Tuning *t, const TuneCandidate *c, int rung,
                              double kept) {
+    double sign = metric_is_rate(study->config->report.metric) ? -1 : 1;
     const PointStatus *s = &point_of(study, c)->status;
     bool has_trained = s->state == POINT_DONE || s->state == POINT_WAITING;
-    const char *lost = has_trained ? "its loss is not finite" : point_state_name(s->state);
+    const char *lost = has_trained ? "it has no finite result" : point_state_name(s->state);
     if (isinf(c->losses[rung])) return s->has_diverged ? "diverged" : lost;
-    const char *text =
-        arena_printf(&study->arena, "%.4f at %.3g%% of the budget; the rung kept %.4f and less",
-                     c->losses[rung], 100 * t->shares[rung], kept);
+    const char *text = arena_printf(
+        &study->arena, "%.4f at %.3g%% of the budget; the rung kept %.4f and %s",
+        sign * c->losses[rung], 100 * t->shares[rung], sign * kept, sign < 0 ? "more" : "less");
     return text == NULL ? "" : text;
 }
 

@@ -140,6 +140,18 @@ def a_best_at_the_edge_widens_the_grid():
     equal(len(tunings("listed")[0]["candidates"]), 2, "a list stays")
 
 
+def the_fastest_candidates_go_on():
+    path = tuned("fastest", {"seed": [1]}, report__metric="tok_per_s")
+    sweep(path, "--local")
+    tuning, = tunings("fastest")
+    ended = [c for c in tuning["candidates"] if c["ended_by_rung"] == 0]
+    check(ended, "nobody was ended: %r" % tuning)
+    for c in ended:
+        found = re.match(r"([\d.]+) at 25% of the budget; the rung kept ([\d.]+) and more$",
+                         c["why"])
+        check(found and float(found.group(1)) < float(found.group(2)), c["why"])
+
+
 def a_candidate_that_diverges_has_lost():
     path = tuned("diverged", {"data.batch_size": [2], "seed": [1]}, [1e-3, 1e-2, 900],
                  optimizer__grad_clip=0, launch__retries=3)
@@ -275,7 +287,8 @@ def what_does_not_fit_is_found_once():
 
 if __name__ == "__main__":
     main(the_best_of_each_batch_is_found, a_cut_study_decides_the_same_without_checkpoints,
-         a_best_at_the_edge_widens_the_grid, a_candidate_that_diverges_has_lost,
+         a_best_at_the_edge_widens_the_grid, the_fastest_candidates_go_on,
+         a_candidate_that_diverges_has_lost,
          a_rung_that_cannot_be_read_is_waited_for, a_rung_that_fails_ends,
          slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
          listed_points_have_grids_and_seeds_of_their_own,
