@@ -351,6 +351,7 @@ Status summary_write(const char *directory, const Summary *s) {
     set_real(object, "best_val_loss", s->best_val_loss);
     json_object_set_new(object, "best_step", json_integer(s->best_step));
     if (s->val_tokens > 0) json_object_set_new(object, "val_tokens", json_integer(s->val_tokens));
+    json_object_set_new(object, "block_size", json_integer(s->block_size));
     json_object_set_new(object, "steps", json_integer(s->steps));
     json_object_set_new(object, "tokens", json_integer(s->tokens));
     set_real(object, "train_s", s->train_s);

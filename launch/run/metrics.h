@@ -24,7 +24,7 @@ typedef struct Summary {
     double train_s, start_s; /* start_s: from the process's start to the end of its first step */
     double joules;           /* NaN: not measured */
     const char *attention;
-    int64_t batch_size;
+    int64_t batch_size, block_size;
     int world_size;
     const char *device, *host; /* host: rank 0's */
     size_t peak_bytes, planned_bytes;

@@ -72,6 +72,7 @@ Status run_summarize(Run *run, const char *status) {
         .start_s = run->start_s,
         .attention = run->e.planned.attention,
         .batch_size = run->e.resolved.batch_size,
+        .block_size = run->e.T,
         .world_size = world_size(run->e.world),
         .device = run->e.device->name,
         .host = host,

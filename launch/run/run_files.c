@@ -123,6 +123,7 @@ static Status facts_add(const char *directory, const char *name, Arena *arena, R
     take_known(&f->planned_bytes, count_of(object, "planned_bytes"));
     take_known(&f->peak_bytes, count_of(object, "peak_bytes"));
     take_known(&f->val_tokens, count_of(object, "val_tokens"));
+    take_known(&f->block_size, count_of(object, "block_size"));
     const json_t *val = json_object_get(json_object_get(object, "data"), "val");
     take_text(&f->val_hash, val, "xxh3", arena);
     take_text(&f->status, object, "status", arena);
@@ -139,7 +140,7 @@ Status run_facts_read(const char *directory, Arena *arena, RunFacts *out) {
     out->best_val_loss = out->steps = out->tokens = out->train_s = NAN;
     out->batch_size = out->world_size = out->planned_bytes = out->peak_bytes = NAN;
     out->val_hash = "";
-    out->val_tokens = NAN;
+    out->val_tokens = out->block_size = NAN;
     out->joules = out->start_s = out->tokens_per_step = out->predicted_step_s = NAN;
     TRY(facts_add(directory, "plan.json", arena, out));
     return facts_add(directory, "summary.json", arena, out);

@@ -43,7 +43,7 @@ typedef struct RunFacts {
     double joules;  /* NaN: not measured */
     double start_s; /* from the process's start to the end of its first step */
     double tokens_per_step, predicted_step_s; /* of the plan */
-    double val_tokens;                        /* of an evaluation */
+    double val_tokens, block_size;            /* of an evaluation; of its contexts at most */
     const char *val_hash;                     /* of data.val */
 } RunFacts;
 

@@ -15,8 +15,10 @@ from e2e import check, equal
 CHARTS = ("best", "throughput", "memory", "loss_time", "loss_tokens", "loss_energy", "noise_scale")
 
 
-def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), rate=1000.0, **summary):
-    """A run directory with a distinct curve, and its entry in sweep.json."""
+def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), rate=1000.0,
+          evaluated="val/loss", stop="{time: 6s}", **summary):
+    """A run directory with a distinct curve, and its entry in sweep.json. `evaluated`: the key of
+    the losses."""
     directory = os.path.join(study, name.replace("/", "_").replace("\n", "_"))
     os.makedirs(directory)
     batch = values.get("data.batch_size", 4)
@@ -30,11 +32,11 @@ def point(study, name, values, state="done", losses=(5.0, 4.0, 3.5), rate=1000.0
             file.write(
                 json.dumps({**common, "train/loss": loss + 0.1, "tok_per_s": rate + i,
                             "noise_scale": 500.0 * i}) + "\n")
-            file.write(json.dumps({**common, "val/loss": loss}) + "\n")
+            file.write(json.dumps({**common, evaluated: loss}) + "\n")
     with open(directory + "/config.yaml", "w", encoding="utf-8") as file:
         file.write(
             "name: made_up\ndata: {train: a.h5, val: b.h5, batch_size: %d}\nmodel: {preset: gpt2}\n"
-            "training: {stop: {time: 6s}}\n" % batch)
+            "training: {stop: %s}\n" % (batch, stop))
     with open(directory + "/plan.json", "w", encoding="utf-8") as file:
         json.dump(
             {"planned_bytes": 900000, "batch_size": batch, "world_size": 2, "attention": "flash",

@@ -39,18 +39,62 @@ def sentences_claim_no_more_than_their_intervals():
 
 
 def other_tokens_are_no_ruler():
-    says = "The points were not evaluated on the same tokens"
-    for name, rulers, differ in (("same", ((500, "ab"), (500, "ab")), False),
-                                 ("fewer", ((500, "ab"), (64, "ab")), True),
-                                 ("file", ((500, "ab"), (500, "cd")), True)):
+    """Nor are other contexts, which older versions did not record."""
+    says = "The points were not evaluated on the same tokens with the same contexts"
+    for name, rulers, differ in (("same", ((500, "ab", 32), (500, "ab", 32)), False),
+                                 ("fewer", ((500, "ab", 32), (64, "ab", 32)), True),
+                                 ("file", ((500, "ab", 32), (500, "cd", 32)), True),
+                                 ("contexts", ((500, "ab", 32), (500, "ab", 64)), True),
+                                 ("older", ((500, "ab", None), (500, "ab", 64)), False)):
         directory = study("ruler_" + name)
         write(directory, [
             point(directory, "b%d" % batch, {"data.batch_size": batch}, val_tokens=tokens,
-                  data={"val": {"path": "v.h5", "tokens": 900, "xxh3": hash_of}})
-            for batch, (tokens, hash_of) in zip((4, 8), rulers)
+                  block_size=contexts, data={"val": {"path": "v.h5", "tokens": 900, "xxh3": of}})
+            for batch, (tokens, of, contexts) in zip((4, 8), rulers)
         ], series=None)
         report(directory)
         equal(says in "\n".join(sentences(directory)), differ, name)
+
+
+def answer_of(name, points, **changes):
+    """The first sentence of a report on {batch: the other arguments of its point}."""
+    directory = study(name)
+    write(directory, [
+        point(directory, "b%d" % batch, {"data.batch_size": batch}, **more)
+        for batch, more in points.items()
+    ], series=None, **changes)
+    report(directory)
+    return sentences(directory)[0]
+
+
+def an_answer_has_the_unit_and_the_direction_of_its_metric():
+    for key, wanted in (("val/bpb", "lowest validation loss after 6 s of training is 2.0000 bits "
+                         "per byte (one seed), of batch 4;"),
+                        ("tok_per_joule", "highest energy efficiency after 6 s of training is 6 "
+                         "tokens/J (one seed), of batch 8;"),
+                        ("grad_norm", "lowest gradient norm after 6 s of training is 2 (one seed), "
+                         "of batch 4;")):
+        told = answer_of("unit_" + key.replace("/", "_"), {
+            4: {"losses": (4, 2), "evaluated": key}, 8: {"losses": (6, 3), "evaluated": key}
+        }, metric=key)
+        check(told.startswith("The " + wanted), told)
+
+
+def a_metric_that_no_run_has_is_said():
+    for name, state, wanted in (("unmeasured", "done", "No finished point has a number for mfu, "
+                                 "so there is no answer."),
+                                ("unfinished", "running", "No point is done yet, so there is no "
+                                 "answer.")):
+        equal(answer_of(name, {4: {"state": state}}, metric="mfu"), wanted)
+
+
+def a_budget_is_named_if_it_ended_the_runs():
+    steps, both, early = "{steps: 20}", "{steps: 20, time: 1h}", "{steps: 20, early: 50%}"
+    for i, (stops, wanted) in enumerate((((steps, steps), "loss after 20 steps is"),
+                                         ((both, both), "loss is"), ((steps, early), "loss is"),
+                                         ((both, steps), "loss is"), ((early, early), "loss is"))):
+        told = answer_of("budget_%d" % i, {4: {"stop": stops[0]}, 8: {"stop": stops[1]}})
+        check("The lowest validation " + wanted in told, told)
 
 
 def a_loss_that_is_not_finite_is_no_result():
@@ -182,6 +226,8 @@ def branches_show_the_critical_batch():
 
 if __name__ == "__main__":
     e2e.main(sentences_claim_no_more_than_their_intervals,
-             other_tokens_are_no_ruler, a_loss_that_is_not_finite_is_no_result,
+             other_tokens_are_no_ruler, an_answer_has_the_unit_and_the_direction_of_its_metric,
+             a_metric_that_no_run_has_is_said, a_budget_is_named_if_it_ended_the_runs,
+             a_loss_that_is_not_finite_is_no_result,
              tunings_are_reported,
              branches_show_the_critical_batch)

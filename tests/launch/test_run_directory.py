@@ -22,8 +22,8 @@ METRICS = (
     "noise_scale joules tok_per_joule mem_bytes"
 ).split()
 SUMMARY = (
-    "status best_val_loss best_step val_tokens steps tokens train_s start_s attention batch_size "
-    "world_size device host peak_bytes planned_bytes data").split()
+    "status best_val_loss best_step val_tokens block_size steps tokens train_s start_s attention "
+    "batch_size world_size device host peak_bytes planned_bytes data").split()
 
 
 def read(*path):

@@ -1,6 +1,7 @@
 #include "launch/study/report/answer.h"
 
 #include "launch/study/metric.h"
+#include "launch/study/report/axis.h"
 #include "launch/study/report/labels.h"
 #include "launch/study/report/remarks.h"
 #include "launch/study/report/text.h"
@@ -47,7 +48,10 @@ static const char *interval_text(Speaker *k, double value, double half) {
     return SAY(k, "%.*f ± %.*f", digits, value, digits, half);
 }
 
-static const char *unit_text(Speaker *k) { return metric_is_loss(k->s->metric) ? " nats" : ""; }
+static const char *unit_text(Speaker *k) {
+    const char *unit = metric_unit(k->s->metric);
+    return *unit == '\0' ? "" : SAY(k, " %s", unit);
+}
 
 static const char *seeds_text(Speaker *k, int n) {
     return SAY(k, "%d seed%s", n, n == 1 ? "" : "s");
@@ -126,10 +130,18 @@ static const Mark *best_of(const Speaker *k, int series, const Mark *except) {
     return best;
 }
 
+static const char *why_none(Speaker *k) {
+    size_t done = 0;
+    for (size_t i = 0; i < k->s->n_points; i++) done += point_is(&k->s->points[i], "done");
+    return done == 0 ? "No point is done yet, so there is no answer."
+                     : SAY(k, "No finished point has a number for %s, so there is no answer.",
+                           k->s->metric);
+}
+
 static void say_first(Speaker *k) {
     const Mark *best = best_of(k, -1, NULL), *next = best_of(k, -1, best);
     if (best == NULL) {
-        k->answer->first = "No point is done yet, so there is no answer.";
+        k->answer->first = why_none(k);
         return;
     }
     const char *after = *k->s->budget == '\0' ? "" : SAY(k, " after %s", k->s->budget),
@@ -168,25 +180,29 @@ static void say_pair(Speaker *k, int a, int b) {
     }
 }
 
-/* Whether two finished points were evaluated on other tokens. */
+/* Whether two finished points were evaluated on other tokens, or with other contexts. Older
+ * versions did not record block_size. */
 static bool rulers_differ(const Results *s) {
-    const Point *first = NULL;
+    const char *hash = NULL;
+    ValueRange tokens = {0}, contexts = {0};
     for (size_t i = 0; i < s->n_points; i++) {
         const Point *p = &s->points[i];
         if (!point_is(p, "done") || *p->val_hash == '\0' || isnan(p->val_tokens)) continue;
-        if (first == NULL) first = p;
-        if (strcmp(p->val_hash, first->val_hash) != 0 || p->val_tokens != first->val_tokens)
-            return true;
+        if (hash != NULL && strcmp(p->val_hash, hash) != 0) return true;
+        hash = p->val_hash;
+        range_add(&tokens, p->val_tokens);
+        range_add(&contexts, p->block_size);
     }
-    return false;
+    return tokens.low < tokens.high || contexts.low < contexts.high;
 }
 
 static void say_limits(Speaker *k) {
     size_t remarked = remarks_count(k->s), single = 0;
     for (size_t i = 0; i < k->n; i++) single += k->marks[i].n == 1;
     if (rulers_differ(k->s))
-        say(k, "The points were not evaluated on the same tokens (data.val, evaluation.tokens): "
-               "their validation losses cannot be compared.");
+        say(k, "The points were not evaluated on the same tokens with the same contexts (data.val, "
+               "evaluation.tokens, model.block_size): their validation losses cannot be "
+               "compared.");
     if (remarked > 0)
         say(k, SAY(k,
                    "Read with care: %zu of %zu points have a remark in the table, such as few "

@@ -202,8 +202,11 @@ static Status x_place(Results *s) {
 
 /* ---- the budget ------------------------------------------------------------------------------ */
 
+/* "": several rules, of which any may have ended the run, or a run that ends early. */
 static const char *budget_of(Results *s, const Config *config) {
     const ConfigStop *stop = &config->training.stop;
+    int rules = (stop->time > 0) + (stop->tokens > 0) + (stop->steps > 0);
+    if (rules != 1 || !(stop->early.percent >= 100)) return "";
     if (stop->time > 0)
         return or_empty(
             arena_printf(&s->arena, "%s of training", seconds_text(&s->arena, stop->time)));
@@ -215,16 +218,17 @@ static const char *budget_of(Results *s, const Config *config) {
 
 /* Sets the budget from the resolved configs, if they agree. */
 static void budget_find(Results *s) {
+    const char *found = NULL;
     for (size_t i = 0; i < s->n_points; i++) {
         Config *config = NULL;
         const char *path = arena_printf(&s->arena, "%s/config.yaml", s->points[i].directory);
         if (path == NULL || failed(config_load(path, 0, NULL, &config))) continue;
         const char *budget = budget_of(s, config);
-        bool differs = *s->budget != 0 && strcmp(s->budget, budget) != 0;
         config_destroy(&config);
-        s->budget = differs ? "" : budget;
-        if (differs) return;
+        if (found != NULL && strcmp(found, budget) != 0) return;
+        found = budget;
     }
+    if (found != NULL) s->budget = found;
 }
 
 Status results_arrange(Results *s) {

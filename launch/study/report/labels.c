@@ -6,20 +6,23 @@
 #include <string.h>
 
 typedef struct MetricName {
-    const char *key, *label, *unit;
+    const char *key, *label, *unit, *short_unit; /* of axes; of numbers in sentences */
 } MetricName;
 
 static const MetricName metric_names[] = {
-    {"val/loss", "validation loss", "nats per token"},
-    {"val/stderr", "standard error of the validation loss", "nats per token"},
-    {"val/bpb", "validation loss", "bits per byte"},
-    {"train/loss", "training loss", "nats per token"},
-    {"tok_per_s", "throughput", "tokens/s"},
-    {"mfu", "model FLOPS utilization", "share of the peak"},
-    {"grad_norm", "gradient norm", ""},
-    {"mem_bytes", "memory", "bytes"},
-    {"lr", "learning rate", ""},
-    {"train_s", "training time", "s"},
+    {"val/loss", "validation loss", "nats per token", "nats"},
+    {"val/stderr", "standard error of the validation loss", "nats per token", "nats"},
+    {"val/bpb", "validation loss", "bits per byte", "bits per byte"},
+    {"train/loss", "training loss", "nats per token", "nats"},
+    {"tok_per_s", "throughput", "tokens/s", "tokens/s"},
+    {"tok_per_joule", "energy efficiency", "tokens/J", "tokens/J"},
+    {"mfu", "model FLOPS utilization", "share of the peak", ""},
+    {"grad_norm", "gradient norm", "", ""},
+    {"noise_scale", "gradient noise scale", "tokens", "tokens"},
+    {"joules", "energy", "J", "J"},
+    {"mem_bytes", "memory", "bytes", "bytes"},
+    {"lr", "learning rate", "", ""},
+    {"train_s", "training time", "s", "s"},
 };
 
 static const MetricName *metric_find(const char *key) {
@@ -38,6 +41,11 @@ const char *metric_axis_label(Results *s) {
     const MetricName *name = metric_find(s->metric);
     if (name == NULL || *name->unit == 0) return metric_label(s->metric);
     return or_empty(arena_printf(&s->arena, "%s, %s", name->label, name->unit));
+}
+
+const char *metric_unit(const char *metric) {
+    const MetricName *name = metric_find(metric);
+    return name == NULL ? "" : name->short_unit;
 }
 
 bool metric_is_loss(const char *metric) {

@@ -4,8 +4,9 @@
 #include "launch/study/report/results.h"
 
 /* "validation loss" for val/loss; an unknown key unchanged. With its unit: "..., nats per token".
- */
+ * metric_unit: "nats", as sentences say it; "" if it has none. */
 const char *metric_label(const char *metric);
+const char *metric_unit(const char *metric);
 const char *metric_axis_label(Results *results);
 bool metric_is_loss(const char *metric);
 

@@ -31,8 +31,8 @@ typedef struct Point {
     double fork_tokens, tolerance; /* the tokens of that position; see branches.h */
     double difference;             /* set by branches_read */
     double planned_bytes, peak_bytes;
-    double val_tokens;    /* of an evaluation */
-    const char *val_hash; /* of the data that it reads; "": unknown */
+    double val_tokens, block_size; /* of an evaluation; of its contexts at most */
+    const char *val_hash;          /* of the data that it reads; "": unknown */
     const char *attention, *device, *host;
     const char *remark; /* why its result needs care, or "": see remarks.h */
     const RunRecord *records;

@@ -63,6 +63,7 @@ static void facts_take(const Results *s, Point *p, const RunFacts *f) {
     take_known(&p->peak_bytes, f->peak_bytes);
     p->step_tokens = f->tokens_per_step;
     p->val_tokens = f->val_tokens;
+    p->block_size = f->block_size;
     p->val_hash = f->val_hash;
     p->joules = f->joules;
     p->tok_per_joule = f->tokens / f->joules;
