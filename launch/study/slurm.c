@@ -7,19 +7,25 @@
 #include "launch/study/launcher.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUTPUT_BYTES = 4096 };
+enum { OUTPUT_BYTES = 4096, JOBS_BYTES = 2 * JOB_BYTES + 2 };
 
 typedef Status (*ScriptFn)(const Study *study, const char *programs, FILE *file);
 
+/* "101,102", as squeue and scancel take them. */
+static void jobs_list(const char *array, const char *report, char out[JOBS_BYTES]) {
+    snprintf(out, JOBS_BYTES, "%s%s%s", array, *report == '\0' ? "" : ",", report);
+}
+
 /* `report`: the job of the report; "" if that is this process. */
 static Status check_idle(const Study *study, const char *report) {
-    char jobs[2 * JOB_BYTES + 2], output[OUTPUT_BYTES], errors[OUTPUT_BYTES];
+    char jobs[JOBS_BYTES], output[OUTPUT_BYTES], errors[OUTPUT_BYTES];
     int code;
     if (study->array_job[0] == '\0' || !process_can_find("squeue")) return OK;
-    snprintf(jobs, sizeof jobs, "%s%s%s", study->array_job, *report == '\0' ? "" : ",", report);
+    jobs_list(study->array_job, report, jobs);
     char *const arguments[] = {"squeue", "--noheader", "--format=%i", "--jobs", jobs, NULL};
     TRY(process_run(arguments, output, errors, sizeof output, &code));
     if (code != 0 && strstr(errors, "Invalid job id") != NULL)
@@ -113,15 +119,12 @@ static Status points_exclude(Study *study) {
     return status;
 }
 
-static Status submit_both(Study *study, const char *programs) {
+/* After the array is queued. Notes it before all else: a second submission would run the points
+ * twice. */
+static Status submit_rest(Study *study, const char *programs) {
     char path[PATH_MAX], dependency[64];
-    TRY(script_make(study, "points.sh", slurm_write_array, programs, path));
-    TRY(submit(path, NULL, study->array_job));
+    TRY(study_note_job(study, "array", study->array_job));
     TRY(points_note(study));
-    TRY(study_note_job(
-        study, "array",
-        study->array_job)); /* immediately: a second submission would run the points twice */
-    study->report_job[0] = '\0';
     TRY(study_write(study));
     TRY(script_make(study, "report.sh", slurm_write_report, programs, path));
     snprintf(dependency, sizeof dependency, "--dependency=afterany:%s", study->array_job);
@@ -130,19 +133,39 @@ static Status submit_both(Study *study, const char *programs) {
     return study_write(study);
 }
 
+static Status submit_both(Study *study, const char *programs) {
+    char path[PATH_MAX], jobs[JOBS_BYTES];
+    TRY(script_make(study, "points.sh", slurm_write_array, programs, path));
+    TRY(submit(path, NULL, study->array_job));
+    study->report_job[0] = '\0';
+    Status status = submit_rest(study, programs);
+    jobs_list(study->array_job, study->report_job, jobs);
+    return failed(status)
+               ? ERROR(status.code,
+                       "%s; job %s is queued: run scancel %s, or wait for it, before the next "
+                       "submission",
+                       status_message(), jobs, jobs)
+               : OK;
+}
+
 Status slurm_check_possible(void) {
     if (process_can_find("sbatch")) return OK;
     return ERROR(STATUS_CONFIG,
                  "sbatch is not in PATH; use a machine that submits to Slurm, or --local");
 }
 
-static Status submit_all(Study *study, FILE *messages) {
-    int count = 0;
-    for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
-    if (count == 0) {
-        escape_say(messages, "%s: no point is left to run", study->directory);
-        return OK;
-    }
+/* Signals wait until the jobs are recorded and named: nobody would know of a job that was queued
+ * when its submission ended. After a failure they wait for its message, too. */
+static void signals_hold(sigset_t *before) {
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    sigprocmask(SIG_BLOCK, &held, before);
+}
+
+static Status submit_points(Study *study, int count, FILE *messages) {
     Arena arena = {0};
     const char *programs = launcher_programs(&arena);
     Status status = programs == NULL ? OUT_OF_MEMORY("a study") : submit_both(study, programs);
@@ -153,6 +176,21 @@ static Status submit_all(Study *study, FILE *messages) {
                "how far they are",
                study->array_job, count, study->report_job, study->directory);
     return OK;
+}
+
+static Status submit_all(Study *study, FILE *messages) {
+    int count = 0;
+    for (int i = 0; i < study->count; i++) count += slurm_wants(&study->points[i]);
+    if (count == 0) {
+        escape_say(messages, "%s: no point is left to run", study->directory);
+        return OK;
+    }
+    sigset_t before;
+    signals_hold(&before);
+    Status status = submit_points(study, count, messages);
+    fflush(messages);
+    if (!failed(status)) sigprocmask(SIG_SETMASK, &before, NULL);
+    return status;
 }
 
 Status slurm_submit(Study *study, FILE *messages) {

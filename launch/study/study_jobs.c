@@ -1,5 +1,6 @@
-/* The numbers of a study's Slurm jobs. sweep.json has the last ones; slurm/jobs.log, which outlives
- * it, has a line per job: "array 101", "report 102". */
+/* The numbers of a study's Slurm jobs. slurm/jobs.log has a line per job: "array 101", "report
+ * 102". sweep.json, which is written later, has the last ones; versions without jobs.log wrote it
+ * alone. */
 #include "core/base/replacement.h"
 #include "launch/base/text_file.h"
 #include "launch/study/study.h"
@@ -24,15 +25,15 @@ static bool take_job(const json_t *slurm, const char *key, char job[JOB_BYTES]) 
 }
 
 /* STATUS_DATA if the file exists but has no job numbers. */
-static Status read_json(Study *study, const char *path, bool *is_there) {
+static Status read_json(Study *study, const char *path) {
     json_t *object = NULL;
     TRY(text_file_read_json(path, &object));
-    *is_there = object != NULL;
+    bool is_there = object != NULL;
     const json_t *slurm = json_object_get(object, "slurm");
     bool tells =
         take_job(slurm, "array", study->array_job) && take_job(slurm, "report", study->report_job);
     json_decref(object);
-    return tells || !*is_there ? OK : ERROR(STATUS_DATA, "%s: has no Slurm job numbers", path);
+    return tells || !is_there ? OK : ERROR(STATUS_DATA, "%s: has no Slurm job numbers", path);
 }
 
 static Status read_log(Study *study, bool *is_there) {
@@ -72,12 +73,11 @@ static Status set_aside(const Study *study, const char *path, bool has_log) {
 
 Status study_read_jobs(Study *study) {
     char path[PATH_MAX];
-    bool has_json = false, has_log = false;
+    bool has_log = false;
     study->array_job[0] = study->report_job[0] = '\0';
     snprintf(path, sizeof path, "%s/sweep.json", study->directory);
-    Status status = read_json(study, path, &has_json);
+    Status status = read_json(study, path);
     if (failed(status) && status.code != STATUS_DATA) return status;
-    if (!failed(status) && has_json) return OK;
     TRY(failed(read_log(study, &has_log)) ? ERROR(STATUS_FAILURE, "%s", status_message()) : OK);
     return failed(status) ? set_aside(study, path, has_log) : OK;
 }

@@ -5,11 +5,13 @@ import concurrent.futures
 import glob
 import os
 import re
+import signal
 import subprocess
 
 from e2e import ENVIRONMENT, WORK, check, corpus, equal, main, run, run_directory
-from studies import (MPIRUN, SHIFT, attempts, fake_program, fake_slurm, field, lines_of, points,
-                     study, sweep)
+from injected import injected
+from studies import (FAKES, MPIRUN, SHIFT, attempts, fake_program, fake_slurm, field, lines_of,
+                     points, study, sweep)
 
 
 def what_does_not_fit_is_oom_and_no_failure():
@@ -186,9 +188,44 @@ def a_damaged_sweep_json_is_kept_and_nothing_runs_twice():
     equal(len(lines_of(slurm["FAKE"], "sbatch.log")), 2, "submissions")
 
 
+def refused_again(path, slurm, jobs):
+    """Another submission while these jobs are queued."""
+    with open(slurm["FAKE"] + "/queue", "w", encoding="utf-8") as file:
+        file.write(jobs.replace(",", "\n"))
+    submitted = lines_of(slurm["FAKE"], "sbatch.log")
+    done = sweep(path, "--slurm", code=1, **slurm)
+    check("queued or running; run scancel %s, or wait" % jobs in done.err, repr(done))
+    equal(lines_of(slurm["FAKE"], "sbatch.log"), submitted, "submissions")
+
+
+def a_signal_waits_until_the_jobs_are_recorded():
+    """While sbatch queues the array; the sweep then ends by the signal."""
+    slurm, path = fake_slurm("hasty"), study("hasty", {"seed": [1, 2]})
+    fake_program("sbatch", 'kill -INT $PPID; ' + FAKES["sbatch"], slurm["FAKE"])
+    done = run("sweep", path, "--slurm", **slurm)
+    check(done.code == -signal.SIGINT and "submitted job array 101 " in done.out, repr(done))
+    refused_again(path, slurm, "101,102")
+
+
+def what_is_queued_but_not_recorded_is_named():
+    """A log or sweep.json that cannot be written after the array is queued."""
+    tune = {"optimizer.lr": {"from": 3e-4, "to": 1.2e-2, "points": 4}, "share": "25%"}
+    for name, fault in (("points_log", "open:slurm/points.log:2:28"),
+                        ("jobs_log", "write:slurm/jobs.log:1:28"),
+                        ("sweep_json", "rename:/sweep.json:2:28")):
+        slurm, path = fake_slurm(name), study(name, {"tune": tune, "seed": [1]},
+                                              training__stop__steps=1000)
+        done = sweep(path, "--slurm", code=1, **slurm, **injected(fault))
+        check("No space left on device" in done.err and
+              "job 101 is queued: run scancel 101, or wait" in done.err, repr(done))
+        if name != "jobs_log":
+            refused_again(path, slurm, "101")
+
+
 if __name__ == "__main__":
     main(what_does_not_fit_is_oom_and_no_failure, another_exit_code_does_not_hide_it,
          its_words_alone_are_no_proof, a_launcher_that_does_not_end_is_ended,
          the_files_name_brings_no_newline_into_a_script, slurm_does_not_requeue_what_does_not_fit,
          slurm_requeues_what_it_can_count,
-         a_damaged_sweep_json_is_kept_and_nothing_runs_twice)
+         a_damaged_sweep_json_is_kept_and_nothing_runs_twice,
+         a_signal_waits_until_the_jobs_are_recorded, what_is_queued_but_not_recorded_is_named)
