@@ -81,12 +81,14 @@ static Status entry_check_writable(const char *path, int mode) {
 Status run_directory_check_writable(const char *path) {
     static const char *const entries[] = {"run.lock", "metrics.jsonl", "checkpoints", NULL};
     char entry[PATH_MAX];
+    struct stat info;
     if (strlen(path) + 2 > sizeof entry) return OK; /* too long for a run, too */
     snprintf(entry, sizeof entry, "%s", path);
     while (access(entry, F_OK) != 0 && errno == ENOENT && strcmp(entry, ".") != 0) {
         const char *parent = dirname(entry);
         memmove(entry, parent, strlen(parent) + 1);
     }
+    if (stat(entry, &info) == 0 && !S_ISDIR(info.st_mode)) return OK; /* no directory to take */
     TRY(entry_check_writable(entry, W_OK | X_OK));
     for (const char *const *name = entries; *name != NULL; name++) {
         if (snprintf(entry, sizeof entry, "%s/%s", path, *name) >= (int)sizeof entry) return OK;
