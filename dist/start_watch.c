@@ -127,10 +127,14 @@ static void *look_on(void *unused) {
     return NULL; /* unreachable; gcc 12 needs it */
 }
 
-void start_watch_phase(const char *activity, double seconds) {
+void start_watch_limit(double seconds) {
     atomic_store(&watch.limit, seconds);
-    atomic_store(&watch.activity, activity);
     atomic_fetch_add(&watch.phase, 1);
+}
+
+void start_watch_phase(const char *activity, double seconds) {
+    atomic_store(&watch.activity, activity);
+    start_watch_limit(seconds);
 }
 
 void start_watch_pause(void) { start_watch_phase(NULL, 0); }

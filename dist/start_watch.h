@@ -17,5 +17,8 @@ NODISCARD Status start_watch_begin(const char *program);
  * Main thread. */
 void start_watch_phase(const char *activity, double seconds);
 
+/* From now on the same activity has another limit, which counts from here. Main thread. */
+void start_watch_limit(double seconds);
+
 /* Stops watching; the watchdog takes over. The next start_watch_phase resumes. */
 void start_watch_pause(void);

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const double SLOW_FACTOR = 10, REPORTED_SECONDS = 4;
+static const double SLOW_FACTOR = 10, REPORTED_SECONDS = 4, QUIET_SECONDS = 2, TABLE_SECONDS = 60;
 
 static void text_write(SharedText *text, const char *from) {
     uint64_t words[TEXT_WORDS] = {0};
@@ -172,6 +172,7 @@ static void *watch(void *argument) {
 
 static Status table_create(Watchdog *w) {
     const World *world = w->world;
+    start_watch_phase("the start of the shared table", TABLE_SECONDS);
     /* Each mapping starts at a page boundary, so rounding up gives the same offset on every
      * rank. */
     size_t bytes = sizeof(WatchdogTable) + (size_t)world->local_size * sizeof(RankSlot),
@@ -182,9 +183,19 @@ static Status table_create(Watchdog *w) {
     TRY(mpi_check(MPI_Win_allocate_shared(mine, 1, MPI_INFO_NULL, world->local, &base, &w->window),
                   "MPI_Win_allocate_shared"));
     TRY(mpi_check(MPI_Win_shared_query(w->window, 0, &size, &unit, &base), "MPI_Win_shared_query"));
+    start_watch_phase("start-up", 0);
     w->table = (WatchdogTable *)(((uintptr_t)base + align - 1) / align * align);
     if (world->local_rank == 0) memset(w->table, 0, bytes);
     return OK;
+}
+
+/* If memory is lacking, MPI fails on the rank that allocates; those of its host stay inside the
+ * call, and cannot agree. Rank 0 reports first. */
+static _Noreturn void table_abort(World *world, Status cause) {
+    if (world->rank > 0) usleep((useconds_t)(1e6 * QUIET_SECONDS));
+    world_abort(world,
+                ERROR(cause.code, "%s; see that /dev/shm has room (in a container: --shm-size)",
+                      status_message()));
 }
 
 static Status memory_create(Watchdog *w) {
@@ -230,10 +241,11 @@ static void thread_end(Watchdog *w) {
     pthread_join(w->thread, NULL);
 }
 
-/* Each stage succeeds on all ranks or fails on all, so that no rank waits for one that has
+/* Each further stage succeeds on all ranks or fails on all, so that no rank waits for one that has
  * failed. */
 static Status begin(Watchdog *w) {
-    TRY(world_agree(w->world, table_create(w)));
+    Status status = table_create(w);
+    if (failed(status)) table_abort(w->world, status);
     TRY(world_agree(w->world, memory_create(w)));
     slot_fill(w);
     TRY(world_barrier(w->world));

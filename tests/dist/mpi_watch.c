@@ -9,15 +9,20 @@
  *   allow   takes longer than hung_after after watchdog_allow
  *   exit    exits without a message
  *   lost    joins a different collective
- *   sleep   all ranks hang, outside any collective */
+ *   sleep   all ranks hang, outside any collective
+ *   early   hangs before the watchdog exists, and time passes 40 times as fast
+ *   full    rank 0 has no memory for the watchdog's table */
 #include "dist/mpi_collectives.h"
 
+#include <mpi.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { N = 50000 };
@@ -94,6 +99,33 @@ static Status train(World *world, Watchdog *watchdog, const Collectives *c, cons
     return OK;
 }
 
+/* The time passes faster by this factor, for the clock and the start watch. */
+static int64_t haste = 1;
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (clock != CLOCK_MONOTONIC) return result;
+    int64_t billion = 1000000000, rest = now->tv_nsec * haste;
+    *now = (struct timespec){now->tv_sec * haste + rest / billion, rest % billion};
+    return result;
+}
+
+int usleep(useconds_t microseconds) {
+    int64_t time = microseconds / haste;
+    return nanosleep(&(struct timespec){time / 1000000, 1000 * (time % 1000000)}, NULL);
+}
+
+static bool is_full;
+
+/* As Open MPI does with a full /dev/shm: rank 0 fails, and the others stay inside the call. */
+int MPI_Win_allocate_shared(MPI_Aint size, int unit, MPI_Info info, MPI_Comm comm, void *base,
+                            MPI_Win *window) {
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    if (is_full && rank == 0) return MPI_ERR_NO_MEM;
+    return PMPI_Win_allocate_shared(size, unit, info, comm, base, window);
+}
+
 int main(int argc, char **argv) {
     World *world = NULL;
     Watchdog *watchdog = NULL;
@@ -101,10 +133,13 @@ int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
     WatchdogOptions options = watchdog_defaults();
     if (argc > 2) options = (WatchdogOptions){atof(argv[2]), atof(argv[2]), 4 * atof(argv[2]), 10};
+    if (strcmp(mode, "early") == 0) haste = 40;
     Status status = world_create(&argc, &argv, &world);
     if (failed(status)) return status_report(argv[0], status);
     printf("rank %d pid %d\n", world_rank(world), (int)getpid());
     fflush(stdout);
+    is_full = strcmp(mode, "full") == 0;
+    if (strcmp(mode, "early") == 0 && world_rank(world) == world_size(world) - 2) pause();
     status = watchdog_create(world, &options, &watchdog);
     if (!failed(status)) status = mpi_collectives_create(world, watchdog, &collectives);
     status = world_agree(world, status);
