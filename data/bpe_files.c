@@ -6,7 +6,6 @@
 #include "data/tokenizer_json.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,18 +101,17 @@ static Status single_read(const char *path, char *text, size_t size, const Known
                  encoding->name);
 }
 
-static Status files_read(const char *tokens_path, const char *merges_path,
-                         const KnownEncoding *encoding, BpeDefinition *out) {
+static Status files_read(const BpeFiles *files, BpeDefinition *out) {
     char *tokens = NULL, *merges = NULL;
     size_t tokens_size = 0, merges_size = 0;
-    Status status = input_read_whole(tokens_path, MAX_FILE_BYTES, &tokens, &tokens_size);
-    if (!failed(status) && merges_path[0] == '\0') {
-        status = single_read(tokens_path, tokens, tokens_size, encoding, out);
+    Status status = input_read_whole(files->tokens, MAX_FILE_BYTES, &tokens, &tokens_size);
+    if (!failed(status) && files->merges[0] == '\0') {
+        status = single_read(files->tokens, tokens, tokens_size, files->encoding, out);
     } else if (!failed(status)) {
-        status = input_read_whole(merges_path, MAX_FILE_BYTES, &merges, &merges_size);
+        status = input_read_whole(files->merges, MAX_FILE_BYTES, &merges, &merges_size);
         if (!failed(status))
-            status = merge_list_read(tokens_path, tokens, tokens_size, merges_path, merges,
-                                     encoding, out);
+            status = merge_list_read(files->tokens, tokens, tokens_size, files->merges, merges,
+                                     files->encoding, out);
     }
     free(tokens);
     free(merges);
@@ -137,10 +135,22 @@ static Status name_split(const char *which, char path[PATH_MAX], const KnownEnco
     return OK;
 }
 
+Status bpe_files_find(const char *which, BpeFiles *out) {
+    char path[PATH_MAX];
+    TRY(name_split(which, path, &out->encoding));
+    return files_find(path, out->tokens, out->merges);
+}
+
 Status bpe_files_load(const char *which, BpeDefinition *out) {
-    char path[PATH_MAX], tokens[PATH_MAX], merges[PATH_MAX];
+    BpeFiles files;
+    TRY(bpe_files_find(which, &files));
+    return files_read(&files, out);
+}
+
+char *bpe_files_name(const char *which) {
+    char path[PATH_MAX], whole[PATH_MAX], *name = NULL;
     const KnownEncoding *encoding;
-    TRY(name_split(which, path, &encoding));
-    TRY(files_find(path, tokens, merges));
-    return files_read(tokens, merges, encoding, out);
+    bool is_found = !failed(name_split(which, path, &encoding)) && realpath(path, whole) != NULL;
+    if (!is_found || encoding == NULL) return strdup(is_found ? whole : which);
+    return asprintf(&name, "%s:%s", whole, encoding->name) < 0 ? NULL : name;
 }

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 typedef struct TokenHeader {
-    char tokenizer[256]; /* "": that of a convention (tokenizer.h) */
+    char tokenizer[1024]; /* "": that of a convention (tokenizer.h) */
     uint64_t tokenizer_hash;
     int64_t vocab_size;  /* 0 if unknown */
     int64_t end_of_text; /* -1 if unknown */

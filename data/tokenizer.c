@@ -1,6 +1,7 @@
 #include "data/tokenizer.h"
 
 #include "core/base/program_file.h"
+#include "data/bpe_files.h"
 #include "data/tokenizer_kind.h"
 
 #include <stdio.h>
@@ -36,6 +37,11 @@ static Status gpt2_open(Tokenizer **out) {
                  path);
 }
 
+static char *name_of(const Tokenizer *t, const char *which) {
+    if (t->hash == GPT2_VOCABULARY_HASH) return strdup("gpt2");
+    return strcmp(which, "byte") == 0 ? strdup(which) : bpe_files_name(which);
+}
+
 Status tokenizer_open(const char *which, Tokenizer **out) {
     Tokenizer *t = NULL;
     *out = NULL;
@@ -46,7 +52,7 @@ Status tokenizer_open(const char *which, Tokenizer **out) {
     } else {
         TRY(bpe_tokenizer_open(which, &t));
     }
-    t->name = strdup(t->hash == GPT2_VOCABULARY_HASH ? "gpt2" : which);
+    t->name = name_of(t, which);
     if (t->name == NULL) {
         t->kind->destroy(t);
         return OUT_OF_MEMORY("the tokenizer %s", which);

@@ -38,7 +38,7 @@ NODISCARD Status tokenizer_open(const char *which, Tokenizer **out);
 void tokenizer_destroy(Tokenizer **tokenizer);
 
 /* The name that tokenizer_open accepts for it: "byte", "gpt2" (whatever the path of GPT-2's
- * vocabulary), or the path of the vocabulary. */
+ * vocabulary), or the absolute path of the vocabulary. */
 const char *tokenizer_name(const Tokenizer *tokenizer);
 int64_t tokenizer_vocab_size(const Tokenizer *tokenizer);
 int32_t tokenizer_end_of_text(const Tokenizer *tokenizer);

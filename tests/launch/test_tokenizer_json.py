@@ -5,8 +5,10 @@ import json
 import math
 import os
 import struct
+import subprocess
 
-from e2e import (WORK, check, config, equal, main, run, run_directory, text, train)
+from e2e import (ENVIRONMENT, LIMIT, PROGRAMS, WORK, check, config, content, equal, main, run,
+                 run_directory, text, train, write)
 
 TEXT = text(30000)
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
@@ -85,6 +87,25 @@ def a_start_has_special_tokens_on_request():
     check(plain.out != special.out, "the start has the same tokens")
 
 
+def a_relative_path_holds_in_any_directory():
+    """The path is stored as an absolute one, and after it may stand the name of an encoding."""
+    source = write(WORK + "/relative/text.txt", TEXT)
+    write(WORK + "/relative/tokenizer.json", content(tokenizer()))
+    for which in ("./tokenizer.json", "../relative"):
+        done = subprocess.run(
+            [os.path.abspath(os.path.join(PROGRAMS, "prepare")), source, "--out=made",
+             "--tokenizer=" + which], cwd=WORK + "/relative", env=ENVIRONMENT, capture_output=True,
+            text=True, timeout=LIMIT, check=False)
+        equal(done.returncode, 0, repr(done))
+        name = os.path.realpath(WORK + "/relative") + which[1:].replace("./relative", "")
+        check(name.encode() + b"\0" in content(WORK + "/relative/made/train.h5"), name)
+    made = WORK + "/relative/made"
+    train(config("relative", data__train=made + "/train.h5", data__val=made + "/val.h5"))
+    done = run("evaluate", run_directory("relative"), "--json")
+    check(done.code == 0 and json.loads(done.out)["bpb"] is not None, repr(done))
+    equal(run("generate", run_directory("relative"), "--max-new-tokens=1").code, 0)
+
+
 def a_changed_file_is_refused():
     trained()
     tokenizer(LLAMA3.replace("{1,3}", "{1,2}"))
@@ -117,4 +138,5 @@ def a_changed_file_is_refused():
 
 
 if __name__ == "__main__":
-    main(bits_a_byte, a_start_has_special_tokens_on_request, a_changed_file_is_refused)
+    main(bits_a_byte, a_start_has_special_tokens_on_request,
+         a_relative_path_holds_in_any_directory, a_changed_file_is_refused)
