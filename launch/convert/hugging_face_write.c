@@ -217,7 +217,7 @@ static Status target_check(HuggingFaceTarget *t) {
         if (path == NULL) return no_room(t);
         TRY(output_check_new(path));
     }
-    return OK;
+    return tokenizer_files_check(t->model, t->path);
 }
 
 static Status files_write(HuggingFaceTarget *t) {
