@@ -128,10 +128,6 @@ static Status parse_override(char *argument, Arguments *out) {
     if (argument[key + 1] == '\0')
         return ERROR(STATUS_USAGE, "'%.200s' lacks a value; write %.*s=null for the default",
                      argument, key, argument);
-    for (int i = 0; i < out->override_count; i++) {
-        if (strncmp(out->overrides[i], argument, (size_t)key + 1) == 0)
-            return ERROR(STATUS_USAGE, "%.*s is given twice", key, argument);
-    }
     out->overrides[out->override_count++] = argument;
     return OK;
 }

@@ -23,14 +23,11 @@ def rows(title):
     return [[re.findall(r"`([^`]+)`", cell) for cell in line[1:3]] for line in lines]
 
 
-def settings(title, first=False):
-    """The overrides in the second column of a section's table; the last of those for one key, or
-    the first."""
+def settings(title):
+    """The overrides in the second column of a section's table."""
     found = [setting for _, cells in rows(title) for setting in cells]
     check(len(found) > 15, "only %d settings of %s" % (len(found), title))
-    plain = [shlex.split(setting)[0] if "'" in setting else setting for setting in found]
-    return list({setting.split("=")[0]: setting
-                 for setting in (reversed(plain) if first else plain)}.values())
+    return [shlex.split(setting)[0] if "'" in setting else setting for setting in found]
 
 
 def start_from(name):
@@ -52,7 +49,6 @@ def nanogpt_is_its_config():
 
 
 def has_lines(title, *lines):
-    printed(start_from("other"), *settings(title, first=True))
     text = printed(start_from("other"), *settings(title))
     for line in lines:
         check(line in text, "no %r in %s" % (line, text))

@@ -129,8 +129,6 @@ static void bad_lines_are_refused(void) {
     check_refused(&train, "--temperature=nan", NULL,
                   "--temperature requires a number, T, not 'nan'");
     check_refused(&train, "--plan", "--plan", "--plan is given twice");
-    check_refused(&train, "optimizer.lr=1", "optimizer.lr=2", "optimizer.lr is given twice");
-    check_refused(&train, "seed=1", "seed=1", "seed is given twice");
     check_refused(&train, "optimizer.lr=", NULL,
                   "'optimizer.lr=' lacks a value; write optimizer.lr=null for the default");
     check_refused(&prepare, "a.txt", NULL, "--out=DIR is missing; see --help");
