@@ -135,9 +135,9 @@ NODISCARD Status checkpoint_open(const char *path, CheckpointFile **out);
 
 /* Opens the newest good checkpoint of a directory. *out = NULL if there is no checkpoint or no
  * directory. *warnings names each damaged checkpoint that was skipped, one line each without a
- * final newline; "" if none; in the arena. Errors: STATUS_DATA if there are checkpoints but none is
- * good; the reason and its code if one that is newer than all good ones cannot be read (permission,
- * disk error, memory, open files). */
+ * final newline; "" if none; in the arena. Lists again if a run removes one meanwhile. Errors:
+ * STATUS_DATA if there are checkpoints but none is good; the reason and its code if one that is
+ * newer than all good ones cannot be read (permission, disk error, memory, open files). */
 NODISCARD Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out,
                                         const char **warnings);
 

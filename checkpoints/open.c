@@ -3,9 +3,12 @@
 
 #include "core/base/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ATTEMPTS = 16 };
 
 /* ---- a file ---------------------------------------------------------------------------------- */
 
@@ -222,32 +225,48 @@ static Status unreadable(Status status) {
                  status_message());
 }
 
-Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out,
-                              const char **warnings) {
-    SavedStep *steps;
-    int64_t n;
-    *out = NULL;
+/* The run that writes there removes old checkpoints after a list. */
+static bool has_gone(const char *dir, SavedStep saved) {
+    char path[PATH_MAX];
+    struct stat info;
+    return !failed(step_path(dir, saved, path)) && lstat(path, &info) != 0 && errno == ENOENT;
+}
+
+/* The newest good one of a list. *is_old: one of them has gone. */
+static Status listed_open(const char *dir, const SavedStep *steps, int64_t n, Arena *arena,
+                          CheckpointFile **out, const char **warnings, bool *is_old) {
     *warnings = "";
-    Status status = steps_list(dir, &steps, &n);
-    for (int64_t i = 0; i < n && !failed(status); i++) {
+    for (int64_t i = 0; i < n; i++) {
         bool is_damaged = false;
         Status opened = step_open(dir, steps[i], out, &is_damaged);
-        if (!failed(opened)) break;
-        if (!is_damaged) {
-            status = unreadable(opened);
-            break;
-        }
-        const char *more =
-            arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
-        if (more == NULL)
-            status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory to list %s", dir);
-        else
-            *warnings = more;
+        if (!failed(opened)) return OK;
+        *is_old = has_gone(dir, steps[i]);
+        if (*is_old) return OK;
+        if (!is_damaged) return unreadable(opened);
+        *warnings = arena_printf(arena, "%s%s%s", *warnings, i > 0 ? "\n" : "", status_message());
+        if (*warnings == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "out of memory to list %s", dir);
     }
-    free(steps);
-    if (failed(status) || *out != NULL || n == 0) return status;
+    if (n == 0) return OK;
     return ERROR(
         STATUS_DATA,
         "%s: none of its %lld checkpoints is good (%.*s); move them away to start from scratch",
         dir, (long long)n, (int)strcspn(*warnings, "\n"), *warnings);
+}
+
+Status checkpoint_open_newest(const char *dir, Arena *arena, CheckpointFile **out,
+                              const char **warnings) {
+    *out = NULL;
+    for (int attempts = 0; attempts < ATTEMPTS; attempts++) {
+        SavedStep *steps;
+        int64_t n;
+        bool is_old = false;
+        Status status = steps_list(dir, &steps, &n);
+        if (!failed(status)) status = listed_open(dir, steps, n, arena, out, warnings, &is_old);
+        free(steps);
+        if (!is_old) return status;
+    }
+    return ERROR(STATUS_FAILURE,
+                 "%s: each checkpoint is removed before it is read; set a longer "
+                 "checkpoint.interval or a greater checkpoint.keep",
+                 dir);
 }

@@ -3,9 +3,11 @@
 #include "tests/checkpoints/sample.h"
 #include "tests/harness.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static Arena arena;
@@ -92,12 +94,34 @@ static void the_abandoned_are_moved_aside(void) {
     CHECK(n == 0);
 }
 
+/* Whoever reads a run that trains lists checkpoints that the run removes before they are read. */
+static void a_reader_keeps_up_with_a_run(void) {
+    const char *dir = harness_directory(), *warnings = NULL;
+    int64_t last = 0, missed = 0;
+    REQUIRE_OK(sample_write(dir, 1, 1));
+    pid_t run = fork();
+    for (int64_t step = 2; run == 0; step++) {
+        if (failed(sample_write(dir, step, 1))) _exit(1);
+    }
+    while (last < 200 && missed == 0 && waitpid(run, NULL, WNOHANG) == 0) {
+        CheckpointFile *file = NULL;
+        Status status = checkpoint_open_newest(dir, &arena, &file, &warnings);
+        missed += failed(status) || file == NULL || warnings[0] != '\0';
+        if (missed == 0) last = checkpoint_step(file);
+        checkpoint_close(&file);
+    }
+    kill(run, SIGKILL);
+    waitpid(run, NULL, 0);
+    CHECK(last >= 200 && missed == 0);
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(an_unreadable_newest_is_not_passed_over),
         TEST(the_best_stays_beside_the_newest),
         TEST(a_link_names_the_best),
         TEST(the_abandoned_are_moved_aside),
+        TEST(a_reader_keeps_up_with_a_run),
     };
     int code = harness_run(argc, argv, "kept", tests, COUNT(tests));
     arena_free(&arena);
