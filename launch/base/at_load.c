@@ -20,7 +20,13 @@ enum { OTHERS_BYTES = 32 << 20 };
 /* The disposition of SIGHUP when the program was started. */
 static struct sigaction hangup;
 
-void at_load_restore(void) { sigaction(SIGHUP, &hangup, NULL); }
+void at_load_restore(void) {
+    sigset_t none;
+    sigemptyset(&none);
+    sigaction(SIGHUP, &hangup, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
 
 /* The number of buffers that OpenBLAS maps at load: one per core, or OMP_NUM_THREADS if that is
  * less. */

@@ -8,5 +8,7 @@
 #pragma once
 
 /* Call first in main. Restores the disposition of SIGHUP with which the program was started:
- * ignored under nohup, otherwise ending the process. */
+ * ignored under nohup, otherwise ending the process. What else a parent may have passed on does not
+ * stay: an ignored SIGCHLD, with which no exit code of a child is known, and blocked signals, with
+ * which no request to stop arrives. */
 void at_load_restore(void);

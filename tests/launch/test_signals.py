@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from e2e import (ENVIRONMENT, LIMIT, PROGRAMS, WORK, check, checkpoints, config, corpus, equal,
+from e2e import (ENVIRONMENT, LIMIT, PROGRAMS, WORK, Job, check, checkpoints, config, corpus, equal,
                  losses, main, metrics, no_duplicates, run_directory, start, states, summary, train)
 
 ENDLESS = {"training__stop__steps": 10**8, "checkpoint__interval": 0, "logging__interval": 1000}
@@ -59,6 +59,25 @@ def what_nohup_ignores_stays_ignored():
     shown = process.communicate(timeout=LIMIT)[0]
     equal(process.returncode, 0, "exit code")
     check("\ndone: 1000 steps" in shown, shown[-500:])
+
+
+def what_a_parent_blocks_arrives():
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        path = config("blocked_%d" % number, **ENDLESS)
+        job = Job(["env", "--block-signal=TERM,USR1", PROGRAMS + "/train", path], ENVIRONMENT)
+        job.wait_for("started in")
+        equal(ask(job, number).code, 75, "exit code")
+
+
+def children_of_a_parent_that_ignores_theirs_end():
+    """An ignored SIGCHLD is inherited; the exit code of a child is then unknown."""
+    steps = {"training__stop__steps": 5}
+    for words in (["supervise", config("ignored", **steps)],
+                  ["supervise", config("ignored_2", **steps), "--ranks=2"],
+                  ["sweep", config("ignored_3", sweep={"seed": [1]}, **steps), "--local"]):
+        words[0] = os.path.join(PROGRAMS, words[0])
+        done = Job(["env", "--ignore-signal=CHLD", *words], ENVIRONMENT).end(30)
+        equal(done.code, 0, repr(done))
 
 
 def a_second_ctrl_c_kills():
@@ -206,7 +225,8 @@ def starts_cut_at_any_time_leave_what_the_next_one_takes():
 
 
 if __name__ == "__main__":
-    main(alone_each_signal_saves, what_nohup_ignores_stays_ignored, a_second_ctrl_c_kills,
+    main(alone_each_signal_saves, what_nohup_ignores_stays_ignored, what_a_parent_blocks_arrives,
+         children_of_a_parent_that_ignores_theirs_end, a_second_ctrl_c_kills,
          two_ranks_save_what_fits_before_the_launcher_kills, a_signal_to_one_rank_saves_for_all,
          a_long_evaluation_is_cut_and_made_up_for,
          a_long_step_is_left_undone, a_start_is_ended_at_once_and_leaves_nothing,
