@@ -30,7 +30,8 @@ typedef struct ChoiceReader {
 /* The bytes of a mark that says UTF-8, which some editors write. */
 static size_t mark_bytes(const char *text) { return strncmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; }
 
-/* Spaces and blank lines may stand before the first name of the first object. */
+/* Spaces and blank lines may stand before the first name of the first object; an array of objects
+ * is refused later. */
 static ChoiceFormat format_of(const char *head) {
     static const char spaces[] = " \t\r\n";
     int32_t magic = 0;
@@ -38,6 +39,7 @@ static ChoiceFormat format_of(const char *head) {
     if (magic == MAGIC) return CHOICES_LLMC;
     head += mark_bytes(head);
     head += strspn(head, spaces);
+    if (*head == '[') head += 1 + strspn(head + 1, spaces);
     if (*head != '{') return CHOICES_NONE;
     head += 1 + strspn(head + 1, spaces);
     return *head == '"' ? CHOICES_JSON : CHOICES_NONE;
@@ -231,7 +233,10 @@ static Status json_read(ChoiceReader *r, const char *bytes, size_t size, TokenBu
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         next = newline == NULL ? end : newline + 1;
         r->number++;
-        if (strspn(line, " \t\r\n") >= (size_t)(next - line)) continue;
+        size_t spaces = strspn(line, " \t\r\n");
+        if (spaces >= (size_t)(next - line)) continue;
+        if (line[spaces] == '[')
+            return wrong(r, "a JSON array, not JSON lines; convert it with jq -c '.[]'");
         json_t *object = json_loadb(line, (size_t)(next - line), JSON_REJECT_DUPLICATES, NULL);
         Status status = object_take(r, object, context, choice);
         json_decref(object);

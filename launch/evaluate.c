@@ -164,11 +164,23 @@ static Status tokenizer_check(Evaluate *v) {
         token_set_path(v->e.val_tokens), data.name, v->path, model.name);
 }
 
+static Status options_of_tokens_refuse(const Evaluate *v) {
+    const EvaluateOptions *given = &v->values;
+    const char *option = given->logits != NULL   ? "logits"
+                         : given->tokens != NULL ? "tokens"
+                         : given->stride != 0    ? "stride"
+                                                 : NULL;
+    if (option == NULL) return OK;
+    return ERROR(STATUS_USAGE, "--%s applies to token files, and %s has questions; leave it out",
+                 option, v->questions);
+}
+
 /* Opens the model's tokenizer for questions in text; those in tokens need none. */
 static Status questions_read(Evaluate *v) {
     const Config *config = v->config;
     Tokenizer *tokenizer = NULL;
     TokenizerId id;
+    TRY(options_of_tokens_refuse(v));
     TRY(model_source_tokenizer(&v->source, &id));
     bool is_known = tokenizer_is_named(tokenizer_assumed(id.name, config->model.V));
     if (is_known && choice_set_format(v->questions) == CHOICES_JSON)
@@ -230,9 +242,6 @@ static Status logits_settle(Evaluate *v) {
 static Status load(Evaluate *v) {
     TRY(config_take(v));
     TRY(experiment_open_device(&v->e));
-    if (v->questions != NULL && v->values.logits != NULL)
-        return ERROR(STATUS_USAGE, "--logits applies to token files, and %s has questions",
-                     v->questions);
     if (v->questions != NULL) return questions_read(v);
     TRY(experiment_open_data(&v->e));
     TRY(windows_slide(v));

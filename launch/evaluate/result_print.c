@@ -57,13 +57,23 @@ Status evaluation_print(const EvaluationCase *about, const Evaluation *result) {
     return streams_flush(OK);
 }
 
+/* One question has no standard error. */
+static const char *error_say(double error, char text[32]) {
+    text[0] = '\0';
+    if (isfinite(error)) snprintf(text, 32, " +- %.4f", error);
+    return text;
+}
+
 static void scores_say(const EvaluationCase *about, const ChoiceScores *scores) {
+    char error[32], normalized_error[32];
+    int64_t n = scores->questions;
     escape_say(stdout,
-               "accuracy %.4f +- %.4f | per token %.4f +- %.4f | loss %.4f | %lld questions of %s "
-               "| %s, %s on %s, %.2f s",
-               scores->accuracy, scores->std_error, scores->normalized, scores->normalized_error,
-               readable_real(scores->loss), (long long)scores->questions, about->data, about->model,
-               about->dtype, about->device, about->seconds);
+               "accuracy %.4f%s | per token %.4f%s | loss %.4f | %lld question%s of %s | %s, %s on "
+               "%s, %.2f s",
+               scores->accuracy, error_say(scores->std_error, error), scores->normalized,
+               error_say(scores->normalized_error, normalized_error), readable_real(scores->loss),
+               (long long)n, n == 1 ? "" : "s", about->data, about->model, about->dtype,
+               about->device, about->seconds);
 }
 
 Status choice_scores_print(const EvaluationCase *about, const ChoiceScores *scores) {

@@ -4,6 +4,7 @@ same tokens in token files."""
 
 import json
 import os
+import re
 import struct
 
 from broken_model import broken_copy
@@ -123,6 +124,7 @@ def bad_questions_are_named():
         ('{"ctx": "a", "endings": ["b", "c"]}', "not a question; write {"),
         ('{"ctx": "a", "endings": ["b", "c"], "label": ""}', "the answer is none of"),
         ('{"cut', "not a question; write {"),
+        ("[]", "a JSON array, not JSON lines; convert it with jq -c '.[]'"),
         ('{"context": "a", "choices": ["b", "c"], "answer": 0, "answer": 1}',
          "not a question; write {"),
     ):
@@ -138,6 +140,32 @@ def bad_questions_are_named():
         done = evaluate(path, code=DATA)
         check("the question is cut off or damaged" in done.errors()[0], repr(done))
         llmc_file("cut.bin", QUESTIONS)
+
+
+def an_array_of_questions_is_refused_as_one():
+    path = json_file("array.jsonl", QUESTIONS)
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    for text in ("[%s]" % ", ".join(lines), "[\n  %s\n]" % ",\n  ".join(lines)):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        done = evaluate(path, code=DATA)
+        check("array.jsonl:1: a JSON array, not JSON lines" in done.errors()[0], repr(done))
+
+
+def options_of_token_files_are_refused():
+    path = json_file("one.jsonl", QUESTIONS[:1])
+    for option in ("--stride=4", "--tokens=1k", "--logits=%s/logits.h5" % WORK):
+        done = evaluate(path, option, code=USAGE)
+        check(option.split("=")[0] + " applies to token files, and" in done.errors()[0],
+              repr(done))
+
+
+def one_question_has_no_standard_error():
+    path = json_file("one.jsonl", QUESTIONS[:1])
+    check(re.match(r"accuracy \d\.\d+ \| per token \d\.\d+ \| loss \S+ \| 1 question of ",
+                   evaluate(path).out), evaluate(path).out)
+    equal(result(path)["accuracy_stderr"], None)
 
 
 def questions_may_begin_with_a_mark_and_spaces():
@@ -163,7 +191,7 @@ def losses_that_are_not_finite_answer_nothing():
             equal([found[key] for key in ("accuracy", "accuracy_norm", "accuracy_stderr", "loss")],
                   [None] * 4, "scores")
         else:
-            check(done.out.startswith("accuracy nan +- nan | per token nan +- nan | loss nan |"),
+            check(done.out.startswith("accuracy nan | per token nan | loss nan |"),
                   repr(done))
     line = run("evaluate", broken).out
     check(line.startswith("loss nan | perplexity nan |"), line)
@@ -189,5 +217,7 @@ def windows_overlap_by_the_stride():
 
 
 main(choices_have_the_losses_of_their_tokens, hellaswag_is_read_as_it_comes,
-     bad_questions_are_named, questions_may_begin_with_a_mark_and_spaces,
+     bad_questions_are_named, an_array_of_questions_is_refused_as_one,
+     options_of_token_files_are_refused, one_question_has_no_standard_error,
+     questions_may_begin_with_a_mark_and_spaces,
      losses_that_are_not_finite_answer_nothing, windows_overlap_by_the_stride)
