@@ -45,20 +45,21 @@ static const char *type_name(const json_t *value) {
     return names[json_typeof(value)];
 }
 
-static Status not_json(const JsonLines *lines, const char *line, const char *reason) {
+/* `is_cut`: the line ends within a value. */
+static Status not_json(const JsonLines *lines, const char *line, const char *reason, bool is_cut) {
     const char *path = text_stream_path(lines->stream);
     if (lines->line == 1 && line[0] == '[') {
         return ERROR(STATUS_DATA, "%s:1: a JSON array, not JSON lines; convert it with jq -c '.[]'",
                      path);
     }
-    if (lines->line == 1 && line[0] == '{') {
+    if (lines->line == 1 && line[0] == '{' && is_cut) {
         return ERROR(
             STATUS_DATA,
             "%s:1: not a whole JSON object (%s); write each object on one line, as jq -c . "
             "does",
             path, reason);
     }
-    if (lines->line == 1) {
+    if (lines->line == 1 && line[0] != '{') {
         return ERROR(STATUS_DATA, "%s:1: not a JSON object (%s); for plain text leave out --field",
                      path, reason);
     }
@@ -97,9 +98,14 @@ static Status line_pass(JsonLines *lines, const char *line, size_t bytes) {
     if (bytes == 0) return OK;
     json_error_t error;
     json_t *object = json_loadb(line, bytes, JSON_FLAGS, &error);
-    Status status = json_is_object(object)
-                        ? field_pass(lines, object)
-                        : not_json(lines, line, object != NULL ? type_name(object) : error.text);
+    Status status;
+    if (json_is_object(object))
+        status = field_pass(lines, object);
+    else if (object != NULL)
+        status = not_json(lines, line, type_name(object), false);
+    else
+        status = not_json(lines, line, error.text,
+                          json_error_code(&error) == json_error_premature_end_of_input);
     json_decref(object);
     return status;
 }

@@ -77,6 +77,7 @@ def bad_records_name_their_line(work):
         ("words\n", "a:1: not a JSON object ('['"),
         ('[{"text": "words"}]', "a:1: a JSON array, not JSON lines; convert it with jq -c '.[]'"),
         ('{\n"text": "words"\n}\n', "a:1: not a whole JSON object"),
+        ('{"text": "\\ud800"}\n' + good, "'\"\\ud800\"'); correct or remove the line"),
         (good.encode() + b'{"text": "\xff"}', "a:2: not a JSON object (unable to decode byte 0xff"),
         ("\n\n", "a: no document has any text"),
         ('{"text": ""}\n{"text": null}', "a: no document has any text"),
