@@ -26,6 +26,11 @@ static Status check_list(const Field *field, const YamlNode *node) {
     if (node->count == 0)
         return PLACE_ERROR(node->place, "'%s' needs at least one file", field->path);
     for (const YamlNode *item = node->first; item != NULL; item = item->next) {
+        if (item->kind == NODE_SCALAR && item->text[0] == '\0')
+            return PLACE_ERROR(item->place,
+                               "an entry of '%s' is empty; name a file, as standard "
+                               "input (-) is none",
+                               field->path);
         if (item->kind == NODE_MAP && field->type == FIELD_PATHS)
             return PLACE_ERROR(item->place, "'%s' has no weights; list the paths alone",
                                field->path);

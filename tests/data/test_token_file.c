@@ -253,6 +253,10 @@ static void bad_headerless_files(void) {
                 "--out=datasets/owt --format=bin");
     CHECK_ERROR(token_file_open("none.h5", &file), STATUS_DATA,
                 "none.h5: no such file; make it with ./prepare INPUT... --out=.");
+    char slashes[512], hint[512];
+    snprintf(slashes, sizeof slashes, "%s//", bad_directory);
+    snprintf(hint, sizeof hint, "name a token file in it, such as %s/train.h5", bad_directory);
+    CHECK_ERROR(token_file_open(slashes, &file), STATUS_DATA, hint);
 }
 
 static void bad_llmc_files(void) {

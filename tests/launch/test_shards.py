@@ -88,6 +88,7 @@ def other_data_is_refused():
 def bad_lists_are_refused_at_their_place():
     for value, message in (
         ("[]", "'data.train' needs at least one file"),
+        ("-", "an entry of 'data.train' is empty; name a file"),
         ("[a.bin, {path: b.bin, weight: 1}]", "either all entries of 'data.train' have a weight"),
         ("[{path: a.bin}]", "an entry of 'data.train' needs a path, or path and weight"),
         ("[{path: a.bin, weight: 0}]", "'weight' needs a number above 0, not '0'"),
