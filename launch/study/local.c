@@ -152,7 +152,7 @@ static Status slot_start(Local *l, int slot, int i) {
     int attempt = point->status.attempts + 1;
     say_lost(l, i, point_note_start(point));
     TRY(launcher_start(l->launcher, point, slot, &l->slots[slot].pid));
-    overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train);
+    overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train, false);
     l->slots[slot].point = i;
     refresh(l, i);
     if (!l->table.watched) {

@@ -12,8 +12,12 @@
 #include <string.h>
 
 /* Limits: after the end of the run; until its first rank appears, which a slow disk delays; between
- * SIGTERM and SIGKILL. */
-static const double ENDED_SECONDS = 10, START_SECONDS = 60, TERM_SECONDS = 3;
+ * SIGTERM and SIGKILL. A rank of another host is no process of this one: its first trace is the
+ * lock or the summary, which follow the start of MPI, of the GPU and of the data. Each wait of one
+ * rank for others there ends by itself after ten minutes. */
+static const double ENDED_SECONDS = 10, START_SECONDS = 60, REMOTE_START_SECONDS = 1800,
+                    TERM_SECONDS = 3;
+enum { CODE_NONE = -1, CODE_RUNNING = -2 };
 
 /* ---- the processes below one ----------------------------------------------------------------- */
 
@@ -94,18 +98,19 @@ static void summary_look(const StudyPoint *point, struct stat *out) {
     if (stat(path, out) != 0) *out = (struct stat){0};
 }
 
-/* The exit code in the summary of this attempt; -1 if there is none or the run is still going. */
+/* The exit code in the summary of this attempt, or CODE_RUNNING; CODE_NONE without a summary. */
 static int summary_code(const Overdue *o, const StudyPoint *point) {
     struct stat now;
     Arena arena = {0};
     RunFacts facts;
-    int code = -1;
+    int code = CODE_NONE;
     summary_look(point, &now);
     if (now.st_ino == o->summary.st_ino && now.st_mtim.tv_sec == o->summary.st_mtim.tv_sec &&
         now.st_mtim.tv_nsec == o->summary.st_mtim.tv_nsec) {
-        return -1;
+        return code;
     }
     if (!failed(run_facts_read(point->directory, &arena, &facts))) {
+        if (strcmp(facts.status, "running") == 0) code = CODE_RUNNING;
         if (strcmp(facts.status, "done") == 0) code = 0;
         if (strcmp(facts.status, "stopped") == 0) code = status_exit_code(STATUS_STOPPED);
         if (strcmp(facts.status, "failed") == 0) code = status_exit_code(STATUS_FAILURE);
@@ -117,19 +122,29 @@ static int summary_code(const Overdue *o, const StudyPoint *point) {
 
 /* ---- the deadline ---------------------------------------------------------------------------- */
 
-void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *train) {
-    *o = (Overdue){.pid = pid, .looked = clock_seconds(), .since = INFINITY};
+void overdue_begin(Overdue *o, const StudyPoint *point, pid_t pid, const char *train,
+                   bool is_remote) {
+    *o =
+        (Overdue){.pid = pid, .is_remote = is_remote, .looked = clock_seconds(), .since = INFINITY};
     summary_look(point, &o->summary);
     if (stat(train, &o->program) != 0) o->program = (struct stat){0};
 }
 
-/* Whether the process has nothing left to wait for. */
+/* Whether the process has nothing left to wait for. Where the file system has no locks, the summary
+ * tells whether ranks of other hosts go on; where it has, a summary stays behind a killed run. */
 static bool is_alone(Overdue *o, const StudyPoint *point) {
-    bool is_locked = run_lock_is_taken(point->directory),
-         has_said = !is_locked && summary_code(o, point) >= 0;
-    bool is_running = is_locked || (!has_said && has_ranks(o));
-    o->has_begun |= is_running || has_said;
+    bool is_locked = run_lock_is_taken(point->directory);
+    o->was_locked |= is_locked;
+    int said = is_locked ? CODE_RUNNING : summary_code(o, point);
+    bool goes_on = o->is_remote && !o->was_locked && said == CODE_RUNNING;
+    bool is_running = is_locked || goes_on || (said < 0 && has_ranks(o));
+    o->has_begun |= is_running || said >= 0;
     return !is_running;
+}
+
+static double limit_of(const Overdue *o) {
+    if (o->has_begun) return ENDED_SECONDS;
+    return o->is_remote ? REMOTE_START_SECONDS : START_SECONDS;
 }
 
 bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t capacity) {
@@ -143,7 +158,7 @@ bool overdue_check(Overdue *o, const StudyPoint *point, char *line, size_t capac
     bool is_over = is_alone(o, point);
     if (!is_over) o->since = INFINITY;
     if (is_over && isinf(o->since)) o->since = now;
-    double limit = o->has_begun ? ENDED_SECONDS : START_SECONDS;
+    double limit = limit_of(o);
     if (!is_over || now - o->since < limit) return false;
     snprintf(line, capacity,
              "%s: its launcher (process %d) did not end within %.0f s %s; ending it; the "

@@ -91,12 +91,12 @@ static void stop_forward(Child *c) {
     c->asked = clock_seconds();
 }
 
-static int child_await(Child *c, const Config *config) {
+static int child_await(Child *c, const Config *config, bool is_remote) {
     StudyPoint run = {.name = config->name, .directory = config->output};
     Overdue overdue;
     int code = -1;
     char line[512];
-    overdue_begin(&overdue, &run, c->pid, c->train);
+    overdue_begin(&overdue, &run, c->pid, c->train, is_remote);
     while (!process_has_ended(c->pid, &code)) {
         errors_show(c);
         stop_forward(c);
@@ -146,7 +146,7 @@ static Status execute(Child *c, Attempt *a, const Config *config, const Supervis
     double begin = clock_seconds();
     TRY(child_open(c, hosts));
     TRY(child_start(c, a, options));
-    a->code = child_await(c, config);
+    a->code = child_await(c, config, hosts_are_elsewhere(hosts));
     a->seconds = clock_seconds() - begin;
     cause_find(c, a);
     return OK;

@@ -167,6 +167,13 @@ int64_t hosts_slots_here(const HostList *hosts) {
     return slots;
 }
 
+bool hosts_are_elsewhere(const HostList *hosts) {
+    for (int i = 0; i < hosts->count; i++) {
+        if (hosts->items[i].answers && !is_this_host(hosts->items[i].name)) return true;
+    }
+    return false;
+}
+
 Status hosts_write(const HostList *hosts, const char *path) {
     Arena arena = {0};
     const char *text = "";

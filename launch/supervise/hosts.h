@@ -35,5 +35,8 @@ int64_t hosts_slots(const HostList *hosts);
 /* The slots of this host; 0 if it is not listed. */
 int64_t hosts_slots_here(const HostList *hosts);
 
+/* Whether a host that answers is another than this one. */
+bool hosts_are_elsewhere(const HostList *hosts);
+
 /* Writes a hostfile of the hosts that answer. */
 NODISCARD Status hosts_write(const HostList *hosts, const char *path);
