@@ -15,8 +15,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { PIECE_BYTES = 8 << 20 };
-
 static const char MEMORY[] = "/dev/shm", FOLDERS[] = "/dev/shm/hourglass-";
 
 /* ---- folder and link ------------------------------------------------------------------------- */
@@ -158,29 +156,6 @@ size_t memory_snapshot_bytes(const char *folder) {
     return bytes;
 }
 
-static Status file_copy(int fd, const char *from, Replacement *new, void *buffer) {
-    for (size_t at = 0, n = PIECE_BYTES; n == PIECE_BYTES; at += n) {
-        TRY(file_read_at(fd, from, buffer, PIECE_BYTES, at, &n));
-        TRY(replacement_write(new, buffer, n));
-    }
-    return OK;
-}
-
-static Status file_to_disk(const char *from, const char *to) {
-    Replacement *new = NULL;
-    int fd;
-    TRY(file_open_regular(from, &fd));
-    void *buffer = malloc(PIECE_BYTES);
-    Status status = buffer == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory to copy %s", from)
-                                   : replacement_begin(to, &new);
-    if (!failed(status)) status = file_copy(fd, from, new, buffer);
-    if (!failed(status)) status = replacement_set_aside(to, NULL, 0); /* a damaged one */
-    if (new != NULL) status = replacement_end(&new, status);
-    free(buffer);
-    file_close(fd);
-    return status;
-}
-
 Status memory_snapshot_to_disk(const char *folder, int64_t step, const char *dir) {
     const SavedStep saved = {.step = step};
     char from[PATH_MAX], to[PATH_MAX];
@@ -188,5 +163,5 @@ Status memory_snapshot_to_disk(const char *folder, int64_t step, const char *dir
     TRY(step_path(dir, saved, to));
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
         return ERROR(STATUS_FAILURE, "%s: %s", dir, strerror(errno));
-    return file_to_disk(from, to);
+    return replacement_copy(from, to);
 }

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SHOWN_BYTES = 200, TAG_DIGITS = 16, TRIES = 100 };
+enum { SHOWN_BYTES = 200, TAG_DIGITS = 16, TRIES = 100, PIECE_BYTES = 8 << 20 };
 
 static const char ENDING[] = ".hourglass";
 
@@ -317,4 +317,30 @@ Status replacement_set_aside(const char *path, char *to, size_t capacity) {
     }
     return ERROR(STATUS_FAILURE,
                  "%s: cannot be moved aside, because no free name was found; move it away", path);
+}
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+static Status file_copy(int fd, const char *from, Replacement *new, void *buffer) {
+    for (size_t at = 0, n = PIECE_BYTES; n == PIECE_BYTES; at += n) {
+        TRY(file_read_at(fd, from, buffer, PIECE_BYTES, at, &n));
+        TRY(replacement_write(new, buffer, n));
+    }
+    return OK;
+}
+
+Status replacement_copy(const char *from, const char *to) {
+    Replacement *new = NULL;
+    int fd;
+    TRY(file_open_regular(from, &fd));
+    if (fd < 0) return ERROR(STATUS_FAILURE, "%s: no such file", from);
+    void *buffer = malloc(PIECE_BYTES);
+    Status status = buffer == NULL ? ERROR(STATUS_OUT_OF_MEMORY, "out of memory to copy %s", from)
+                                   : replacement_begin(to, &new);
+    if (!failed(status)) status = file_copy(fd, from, new, buffer);
+    if (!failed(status)) status = replacement_set_aside(to, NULL, 0);
+    if (new != NULL) status = replacement_end(&new, status);
+    free(buffer);
+    file_close(fd);
+    return status;
 }

@@ -69,6 +69,10 @@ NODISCARD Status replacement_end(Replacement **replacement, Status status);
  * STATUS_FAILURE. */
 NODISCARD Status replacement_set_aside(const char *path, char *to, size_t capacity);
 
+/* Copies a file to `to`, where it is complete and durable when this returns; moves aside what is
+ * there. Errors: STATUS_FAILURE; `to` is then unchanged. */
+NODISCARD Status replacement_copy(const char *from, const char *to);
+
 /* Removes leftovers of dead writers from a directory: of the target `name`, or of any target if
  * NULL. A failed removal is tried again next time. */
 void replacement_clean(const char *directory, const char *name);

@@ -1,6 +1,7 @@
 #include "launch/study/trunk.h"
 
 #include "checkpoints/shards.h"
+#include "core/base/replacement.h"
 #include "data/directory.h"
 #include "launch/config/config_load.h"
 #include "launch/config/diagnostic.h"
@@ -164,8 +165,7 @@ static Status fork_link(const Trunk *t, const Fork *fork) {
     TRY(checkpoint_of_step(folder, t->point->status.step, path));
     if (checkpoint_is_sharded(path)) return fork_merge(fork, path);
     if (link(path, fork->checkpoint) == 0 || errno == EEXIST) return OK;
-    return ERROR(STATUS_FAILURE, "%s: cannot link it to %s: %s", fork->checkpoint, path,
-                 strerror(errno));
+    return replacement_copy(path, fork->checkpoint); /* checkpoints may be on another disk */
 }
 
 /* Ends the trunk's next stage at the fork. */

@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 import time
 
-from e2e import (WORK, check, checkpoints, config, corpus, equal, main, metrics, run, run_directory,
-                 start, states, summary, train)
+from e2e import (WORK, Skip, check, checkpoints, config, content, corpus, equal, main, metrics, run,
+                 run_directory, start, states, summary, train)
 from injected import injected
 from studies import (MPIRUN, attempts, fake_program, fake_slurm, point_directory, points, refused,
                      slurm_tasks, study, sweep)
@@ -221,6 +222,19 @@ def a_fork_that_cannot_be_made_is_waited_for():
     equal([p["state"] for p in points("forks").values()], ["done"] * 4, "states on a cluster")
 
 
+def checkpoints_on_another_disk_are_copied():
+    """A file cannot be linked from there."""
+    if os.stat("/dev/shm").st_dev == os.stat(WORK).st_dev:
+        raise Skip("there is one file system")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        path, trunk = budgets("far", 20, 40), point_directory("far", "trunk")
+        sweep(path, "--slurm", code=1, PATH=fake_program("sbatch", "exit 1\n"))
+        os.symlink(disk, trunk + "/checkpoints")
+        sweep(path, "--local")
+        equal([p["state"] for p in points("far").values()], ["done"] * 2, "states")
+        equal(content(trunk + "/forks/at_40.h5"), content(checkpoints(trunk)[-1]), "the copy")
+
+
 def a_cut_study_goes_on():
     path = budgets("cut", 20, 40, 300)
     job = start(["sweep", path, "--local"])
@@ -256,4 +270,5 @@ def slurm_submits_stage_by_stage():
 main(budgets_equal_runs_of_their_own, budgets_in_time_share_the_stable_phase,
      batches_from_forks_of_a_run, forks_of_a_run_that_is_there, what_cannot_be_branched_is_refused,
      a_stage_that_fails_ends, a_stage_that_is_done_is_no_failure_of_its_launcher,
-     a_fork_that_cannot_be_made_is_waited_for, a_cut_study_goes_on, slurm_submits_stage_by_stage)
+     a_fork_that_cannot_be_made_is_waited_for, checkpoints_on_another_disk_are_copied,
+     a_cut_study_goes_on, slurm_submits_stage_by_stage)
