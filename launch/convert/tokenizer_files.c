@@ -25,9 +25,11 @@ static void note(const ModelReading *reading, const char *path, const char *what
 
 /* Whether a vocabulary lies in the directory of `path`, and where. */
 static Status beside_find(const char *path, BpeFiles *out, bool *is_there) {
-    char *directory = file_beside(path, ".");
+    char *directory = file_beside(path, "");
     if (directory == NULL) return ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
-    *is_there = !failed(bpe_files_find(directory, out));
+    size_t length = strlen(directory);
+    if (length > 1) directory[length - 1] = '\0'; /* the slash */
+    *is_there = !failed(bpe_files_find(length == 0 ? "." : directory, out));
     free(directory);
     return OK;
 }
