@@ -84,3 +84,9 @@ void escape_mask(char *text) {
     }
     *to = '\0';
 }
+
+void escape_zeros(char *text, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '\0') text[i] = '\n';
+    }
+}

@@ -20,3 +20,8 @@ void escape_say(FILE *file, const char *format, ...) __attribute__((format(print
 /* Replaces each such character in place by '?', except newlines and tabs, so that columns stay
  * aligned. */
 void escape_mask(char *text);
+
+/* Turns zero bytes into ends of lines. A power cut leaves them in a log in place of what was not on
+ * the disk yet; what follows them is whole again, and must not be hidden behind the end of a
+ * string. */
+void escape_zeros(char *text, size_t bytes);

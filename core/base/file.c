@@ -1,5 +1,7 @@
 #include "core/base/file.h"
 
+#include "core/base/escape.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -181,6 +183,8 @@ Status file_read_all(const char *path, size_t most, char **text, size_t *size) {
         *text = NULL;
     } else if (size != NULL) {
         *size = bytes;
+    } else {
+        escape_zeros(*text, bytes);
     }
     return status;
 }

@@ -54,7 +54,8 @@ NODISCARD Status file_read_at(int fd, const char *path, void *to, size_t bytes, 
                               size_t *got);
 
 /* Reads a whole regular file and appends a zero byte. The caller frees *text; NULL if there is no
- * file. `size` may be NULL. Errors: STATUS_DATA also if it is larger than `most`. */
+ * file. `size`: NULL for a text, whose zero bytes are replaced. Errors: STATUS_DATA also if it is
+ * larger than `most`. */
 NODISCARD Status file_read_all(const char *path, size_t most, char **text, size_t *size);
 
 /* Writes all bytes; waits for a full pipe. Returns 0 or errno: ENOSPC, EFBIG (SIGXFSZ is blocked),

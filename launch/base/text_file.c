@@ -1,5 +1,6 @@
 #include "launch/base/text_file.h"
 
+#include "core/base/escape.h"
 #include "core/base/file.h"
 #include "core/base/replacement.h"
 #include "launch/base/output.h"
@@ -34,15 +35,20 @@ Status text_file_replace_json(const char *path, json_t *value, size_t flags) {
 }
 
 Status text_file_append(const char *path, const char *line) {
-    char text[1024];
-    int bytes = snprintf(text, sizeof text, "%s\n", line), fd;
-    if (bytes >= (int)sizeof text) return file_cannot_write(path, EMSGSIZE);
-    TRY(file_open_append(path, &fd));
+    char *text;
+    int bytes = asprintf(&text, "%s\n", line), fd;
+    if (bytes < 0) return OUT_OF_MEMORY("%s", path);
+    Status status = file_open_append(path, &fd);
+    if (failed(status)) {
+        free(text);
+        return status;
+    }
     off_t before = lseek(fd, 0, SEEK_END);
     int error = file_write_all(fd, text, (size_t)bytes);
     /* A part of the line could be read as another one, and the next would continue it. */
     while (error != 0 && ftruncate(fd, before) != 0 && errno == EINTR) continue;
     file_close(fd);
+    free(text);
     return error == 0 ? OK : file_cannot_write(path, error);
 }
 
@@ -77,7 +83,9 @@ static Status tail_read(int fd, const char *path, char *text, size_t capacity, b
         return ERROR(STATUS_FAILURE, "%s: cannot inspect it: %s", path, strerror(errno));
     size_t end = (size_t)info.st_size, start = end < capacity ? 0 : end - capacity + 1;
     Status status = file_read_at(fd, path, text, capacity - 1, start, &got);
-    text[failed(status) ? 0 : got] = '\0';
+    if (failed(status)) got = 0;
+    text[got] = '\0';
+    escape_zeros(text, got);
     *is_cut = start > 0;
     return status;
 }

@@ -28,5 +28,6 @@ NODISCARD Status text_file_read(Arena *arena, const char *path, const char **out
 NODISCARD Status text_file_read_json(const char *path, json_t **out);
 
 /* The last bytes of a file, at most capacity - 1, as a string; "" if there is no file. If the file
- * is longer, the text starts after the first newline. Errors: as text_file_read. */
+ * is longer, the text starts after the first newline. Zero bytes become newlines, as in
+ * text_file_read. Errors: as text_file_read. */
 NODISCARD Status text_file_tail(const char *path, char *text, size_t capacity);

@@ -43,15 +43,23 @@ Status incident_write(const char *directory, const Incident *incident) {
     return status;
 }
 
+/* A line that is cut or damaged, as by a power cut, is skipped. Modifies the text. */
+static json_t *last_value(char *text) {
+    json_t *value = NULL;
+    for (char *end = text; value == NULL && end != NULL;) {
+        end = strrchr(text, '\n');
+        value = json_loads(end == NULL ? text : end + 1, 0, NULL);
+        if (end != NULL) *end = '\0';
+    }
+    return value;
+}
+
 void incident_last(const char *directory, int64_t *attempt, int64_t *checkpoint, int64_t *failures,
                    char first_cause[INCIDENT_CAUSE_BYTES]) {
     char path[PATH_MAX], text[8192];
     path_of(directory, path);
     if (failed(text_file_tail(path, text, sizeof text))) return;
-    size_t bytes = strlen(text);
-    if (bytes > 0 && text[bytes - 1] == '\n') text[bytes - 1] = '\0';
-    const char *last = strrchr(text, '\n');
-    json_t *value = json_loads(last == NULL ? text : last + 1, 0, NULL);
+    json_t *value = last_value(text);
     json_int_t number = 0, step = -1, count = 0;
     const char *cause = "";
     if (value != NULL &&

@@ -131,11 +131,38 @@ static void whole_lines_are_read_as_records(void) {
     arena_free(&arena);
 }
 
+static void zero_bytes_hide_nothing(void) {
+    static const char lines[] = "{\"step\": 1}\n\0\0\0{\"step\": 2}\n\0\0\0\n{\"step\": 3}\n";
+    const char *dir = harness_directory();
+    char text[64];
+    Arena arena = {0};
+    RunRecords all, last;
+    FILE *file = fopen(path_in(dir, "metrics.jsonl"), "w");
+    CHECK(file != NULL && fwrite(lines, sizeof lines - 1, 1, file) == 1 && fclose(file) == 0);
+    REQUIRE_OK(run_records_read(dir, NULL, 0, &arena, &all));
+    REQUIRE_OK(run_records_read(dir, NULL, sizeof lines - 1, &arena, &last));
+    CHECK(all.count == 3 && all.items[1].step == 2 && last.count == 2 && last.items[1].step == 3);
+    REQUIRE_OK(text_file_tail(path_in(dir, "metrics.jsonl"), text, sizeof text));
+    CHECK(strlen(text) == sizeof lines - 1);
+    arena_free(&arena);
+}
+
+static void a_line_of_any_length_is_appended(void) {
+    enum { LONG = 100000 };
+    static char line[LONG + 1], wanted[LONG + 2];
+    const char *path = path_in(harness_directory(), "log");
+    memset(line, 'x', LONG);
+    snprintf(wanted, sizeof wanted, "%s\n", line);
+    REQUIRE_OK(text_file_append(path, line));
+    CHECK(holds(path, wanted));
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(what_failed_leaves_nothing),       TEST(of_two_writers_each_is_whole),
         TEST(a_file_that_came_meanwhile_stays), TEST(a_link_is_replaced_but_for_one_that_is_named),
         TEST(a_summary_goes_before_a_plan),     TEST(whole_lines_are_read_as_records),
+        TEST(zero_bytes_hide_nothing),          TEST(a_line_of_any_length_is_appended),
     };
     return harness_run(argc, argv, "files", tests, COUNT(tests));
 }
