@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
 
 /* `timeout` and some shells signal both a process and its group. A second signal within this time
  * is the same request. */
@@ -63,6 +64,12 @@ void signals_install(void) {
 }
 
 StopRequest signals_request(void) { return (StopRequest)request; }
+
+void signals_sleep(double seconds, StopRequest least) {
+    double end = clock_seconds() + seconds;
+    while (clock_seconds() < end && signals_request() < least)
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+}
 
 int signals_number(void) { return number; }
 

@@ -20,6 +20,9 @@ void signals_install(void);
 /* The greatest request to this rank so far. */
 StopRequest signals_request(void);
 
+/* Sleeps, at most until there is a request that is at least this one. */
+void signals_sleep(double seconds, StopRequest least);
+
 /* The signal of STOP_NOW, for messages; 0 if there was none. */
 int signals_number(void);
 

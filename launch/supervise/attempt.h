@@ -10,6 +10,7 @@ typedef struct Attempt {
     int64_t number;              /* from 1 */
     int64_t ranks, accumulation; /* accumulation 0: training.batch_schedule sets it */
     /* the outcome */
+    bool has_started; /* false: `cause` tells what kept it from starting */
     int code;
     double seconds;
     char cause[INCIDENT_CAUSE_BYTES]; /* its first error */

@@ -1,7 +1,6 @@
 #include "launch/supervise/supervisor.h"
 
 #include "checkpoints/memory_snapshot.h"
-#include "core/base/clock.h"
 #include "core/base/escape.h"
 #include "launch/base/process.h"
 #include "launch/base/signals.h"
@@ -10,13 +9,14 @@
 #include "launch/run/run_lock.h"
 #include "launch/study/launcher.h"
 #include "launch/study/overdue.h"
+#include "launch/study/slurm_command.h"
 #include "launch/supervise/attempt.h"
 #include "launch/supervise/hosts.h"
 #include "launch/supervise/incidents.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const double LONGEST_PAUSE_SECONDS = 60;
 
@@ -26,8 +26,9 @@ typedef struct Supervisor {
     HostList hosts;  /* count 0: no hostfile */
     const char *job; /* of Slurm; NULL outside, and with a hostfile */
     Arena arena;
-    Attempt attempt; /* the current or last one */
-    bool has_hosts;  /* a host of the hostfile has answered */
+    Attempt attempt;            /* the current or last one */
+    bool has_probed, has_hosts; /* the hosts of the hostfile; one of them has answered */
+    bool is_unlogged;           /* incidents.jsonl has taken no line once, and it was said */
     int64_t checkpoint, failures;
     char first_cause[INCIDENT_CAUSE_BYTES];
 } Supervisor;
@@ -49,17 +50,9 @@ static void say_left_out(const HostList *hosts) {
     }
 }
 
-/* Errors: STATUS_FAILURE if no host has ever answered; a wrong name would cost all tries. */
-static Status hosts_choose(Supervisor *s, int64_t *slots) {
-    HostList *hosts = &s->hosts;
-    TRY(hosts_probe(hosts, &s->arena));
-    *slots = hosts_slots(hosts);
-    s->has_hosts |= *slots > 0;
-    if (!s->has_hosts)
-        return ERROR(STATUS_FAILURE, "no host of %s answers; %s: %s; see that ssh reaches it",
-                     s->options->hostfile, hosts->items[0].name, hosts->items[0].reason);
-    say_left_out(hosts);
-    return OK;
+static Status no_host(const Supervisor *s) {
+    return ERROR(STATUS_FAILURE, "no host of %s answers; %s: %s; see that ssh reaches it",
+                 s->options->hostfile, s->hosts.items[0].name, s->hosts.items[0].reason);
 }
 
 /* Chooses hosts and ranks. The product of ranks and accumulation stays that of the config on all
@@ -67,20 +60,18 @@ static Status hosts_choose(Supervisor *s, int64_t *slots) {
 static Status attempt_choose(Supervisor *s) {
     const int64_t wanted = s->options->ranks;
     int64_t product = wanted * s->config->training.gradient_accumulation_steps, slots = wanted;
-    if (s->hosts.count > 0) TRY(hosts_choose(s, &slots));
-    s->attempt.number++;
-    s->attempt.ranks = s->attempt.accumulation = 0;
-    if (slots == 0) return OK;
+    if (s->hosts.count > 0) {
+        TRY(hosts_probe(&s->hosts, &s->arena));
+        slots = hosts_slots(&s->hosts);
+        s->has_probed = true;
+        s->has_hosts |= slots > 0;
+        if (slots == 0) return no_host(s);
+        say_left_out(&s->hosts);
+    }
     int64_t ranks = ranks_fit(product, slots < wanted ? slots : wanted);
     s->attempt.ranks = ranks;
     s->attempt.accumulation = s->config->training.batch_schedule.count > 0 ? 0 : product / ranks;
     return OK;
-}
-
-static void sleep_until_asked(double seconds) {
-    double end = clock_seconds() + seconds;
-    while (clock_seconds() < end && signals_request() == STOP_NONE)
-        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 }
 
 /* ---- after a failure ------------------------------------------------------------------------- */
@@ -163,10 +154,11 @@ static Status give_up(const Supervisor *s) {
                  (long long)s->failures, s->first_cause, s->config->output);
 }
 
-/* In the pause: the same as a run that stops. */
-static Status stopped(const Supervisor *s) {
+/* In the pause, or before there is a process: the same as a run that stops. */
+static Status stopped(int64_t attempt) {
+    int number = signals_number();
     return ERROR(STATUS_STOPPED, "stopped by %s before attempt %lld; the same command goes on",
-                 strsignal(signals_number()), (long long)s->attempt.number + 1);
+                 strsignal(number == 0 ? SIGUSR1 : number), (long long)attempt);
 }
 
 static Status requeue(const char *job) {
@@ -174,7 +166,7 @@ static Status requeue(const char *job) {
     int code = 1;
     if (id == NULL) return OUT_OF_MEMORY("a command");
     char *command[] = {"scontrol", "requeue", id, NULL};
-    Status status = process_run(command, out, err, sizeof out, &code);
+    Status status = slurm_command_run(command, out, err, sizeof out, &code);
     free(id);
     if (!failed(status) && code != 0)
         status = ERROR(STATUS_FAILURE, "scontrol requeue %s: %s", job, err);
@@ -183,14 +175,18 @@ static Status requeue(const char *job) {
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
+/* What keeps it from starting may pass, and is the cause of its failure: a host that is off, no
+ * process or file that the system gives now. A wrong name of a host would cost all tries. */
 static Status attempt_run(Supervisor *s) {
-    TRY(attempt_choose(s));
-    if (s->attempt.ranks > 0) return attempt_execute(&s->attempt, s->config, s->options, &s->hosts);
-    s->attempt.code = status_exit_code(STATUS_FAILURE);
-    s->attempt.seconds = 0;
-    snprintf(s->attempt.cause, sizeof s->attempt.cause, "no host of %s answers; %s: %s",
-             s->options->hostfile, s->hosts.items[0].name, s->hosts.items[0].reason);
-    return OK;
+    Attempt *a = &s->attempt;
+    *a = (Attempt){.number = a->number + 1, .code = status_exit_code(STATUS_FAILURE)};
+    Status status = attempt_choose(s);
+    if (!failed(status)) status = attempt_execute(a, s->config, s->options, &s->hosts);
+    a->has_started = !failed(status);
+    if (a->has_started) return OK;
+    if (signals_request() != STOP_NONE) a->code = status_exit_code(STATUS_STOPPED);
+    escape_text(status_message(), a->cause, sizeof a->cause);
+    return s->has_probed && !s->has_hosts && signals_request() == STOP_NONE ? status : OK;
 }
 
 static bool is_over(const Attempt *a) {
@@ -230,30 +226,51 @@ static Status start(Supervisor *s) {
     return OK;
 }
 
+/* A table that takes no line costs that line, and is said once. */
+static bool failure_note(Supervisor *s) {
+    Incident incident = incident_of(s);
+    bool is_noted = !failed(incident_write(s->config->output, &incident));
+    if (!is_noted && !s->is_unlogged)
+        escape_say(stderr, "supervise: warning: %s; goes on without this line", status_message());
+    s->is_unlogged |= !is_noted;
+    return is_noted;
+}
+
+static Status end_early(const Supervisor *s) {
+    TRY(requeue(s->job));
+    fputs("supervise: stopped early with a checkpoint; the job is requeued\n", stderr);
+    return OK;
+}
+
+/* False if Slurm refuses; the next start is then in this job. */
+static bool is_requeued(const Supervisor *s) {
+    if (failed(requeue(s->job))) {
+        escape_say(stderr, "supervise: warning: %s; goes on in this job", status_message());
+        return false;
+    }
+    say_failure(s, "the job is requeued and goes on");
+    return true;
+}
+
 static Status run(Supervisor *s) {
     TRY(start(s));
     for (;;) {
         TRY(attempt_run(s));
-        if (s->job != NULL && is_asked_to_save(&s->attempt)) {
-            fputs("supervise: stopped early with a checkpoint; the job is requeued\n", stderr);
-            return requeue(s->job);
-        }
+        if (s->job != NULL && is_asked_to_save(&s->attempt)) return end_early(s);
+        if (!s->attempt.has_started && signals_request() != STOP_NONE)
+            return stopped(s->attempt.number);
         if (is_over(&s->attempt)) return OK;
         TRY(writable_check(s));
         failure_count(s);
-        Incident incident = incident_of(s);
-        TRY(incident_write(s->config->output, &incident));
+        bool is_noted = failure_note(s);
         if (s->failures >= s->options->tries) return give_up(s);
-        if (s->job != NULL) {
-            say_failure(s, "the job is requeued and goes on");
-            return requeue(s->job);
-        }
+        if (s->job != NULL && is_noted && is_requeued(s)) return OK;
         char next[64];
         double pause = pause_after(s->failures);
         snprintf(next, sizeof next, "starts again in %.0f s", pause);
         say_failure(s, next);
-        sleep_until_asked(pause);
-        if (signals_request() != STOP_NONE) return stopped(s);
+        signals_sleep(pause, STOP_SAVE);
+        if (signals_request() != STOP_NONE) return stopped(s->attempt.number + 1);
     }
 }
 

@@ -8,7 +8,8 @@
  *
  * RUN/incidents.jsonl has one object per failure: time, attempt, ranks, hosts, seconds, exit,
  * cause, checkpoint (its step; -1: none), and `failures` since that checkpoint was new. In a Slurm
- * job the supervisor requeues the job in place of a further start. */
+ * job the supervisor requeues the job in place of a further start, unless Slurm refuses or the
+ * incident could not be noted, which a requeued job counts. */
 #pragma once
 
 #include "core/status.h"
@@ -16,6 +17,5 @@
 #include "launch/supervise/supervise_options.h"
 
 /* Runs to the end. *code = the exit code of the run, 0 if it is done, 75 if it was stopped on
- * request. Errors: STATUS_FAILURE with the first cause if it gives up, or if a process cannot be
- * started. */
+ * request. Errors: STATUS_FAILURE with the first cause if it gives up. */
 NODISCARD Status supervisor_run(const Config *config, const SupervisorOptions *options, int *code);

@@ -8,7 +8,8 @@ import subprocess
 from e2e import WORK, Skip
 
 # FAULTS is a list of CALL:PART:WHEN:ERRNO, separated by spaces. CALL: open, read, write, fsync,
-# rename, close, flock, lock (by fcntl), truncate, list; PART: of the path, of a descriptor's too;
+# rename, close, flock, lock (by fcntl), truncate, list, mkstemp, fork; PART: of the path, of a
+# descriptor's too, for fork of the program's name;
 # WHEN: 3 (the third such call), 3+ (from the third on), 1/2 (the first of each two); ERRNO: a
 # number. A close that fails has closed. mkdir with ENOENT removes the parent, if it is empty.
 PRELOADED = r"""
@@ -133,6 +134,12 @@ int close(int fd) {
     int named = readlink(link, path, sizeof path - 1) > 0;
     int result = NEXT(int (*)(int), "close")(fd);
     return result == 0 && named && fails("close", path) ? -1 : result;
+}
+int mkstemp(char *path) {
+    return fails("mkstemp", path) ? -1 : NEXT(int (*)(char *), "mkstemp")(path);
+}
+pid_t fork(void) {
+    return fails("fork", program_invocation_short_name) ? -1 : NEXT(pid_t (*)(void), "fork")();
 }
 int mkdir(const char *path, mode_t mode) {
     if (!fails("mkdir", path)) return NEXT(int (*)(const char *, mode_t), "mkdir")(path, mode);

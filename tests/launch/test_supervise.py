@@ -4,6 +4,7 @@
 sanitizers: no
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 from e2e import (ENVIRONMENT, PROGRAMS, WORK, Job, Skip, check, checkpoints, config, equal,
                  rank_of, run, run_directory, start, states, train, write)
 from e2e import main
+from injected import injected
 
 
 def incidents(name):
@@ -45,14 +47,24 @@ def what_would_come_again_ends_it():
     equal(done.code, 78, repr(done))
 
 
-def fake_mpirun(script):
-    """PATH with an mpirun that runs the script, and a file with a line for each of its starts."""
+def fake(program, script, path=ENVIRONMENT["PATH"]):
+    """PATH with a program that runs the script, and a file with a line for each of its starts."""
     folder, count = tempfile.mkdtemp(dir=WORK), tempfile.mktemp(dir=WORK)
-    with open(folder + "/mpirun", "w", encoding="utf-8") as file:
-        file.write("#!/bin/sh\necho >> %s\ncount=$(wc -l < %s)\n%s\nexit 1\n" %
-                   (count, count, script))
-    os.chmod(folder + "/mpirun", 0o755)
-    return folder + ":" + ENVIRONMENT["PATH"], count
+    write(folder + "/" + program, "#!/bin/sh\necho >> %s\ncount=$(wc -l < %s)\n%s\nexit 1\n" %
+          (count, count, script))
+    os.chmod(folder + "/" + program, 0o755)
+    return folder + ":" + path, count
+
+
+def fake_mpirun(script):
+    return fake("mpirun", script)
+
+
+def failing(name):
+    """A run that has a directory and never starts."""
+    path = config(name)
+    os.makedirs(run_directory(name))
+    return path
 
 
 def the_first_cause_is_named_after_all_tries():
@@ -226,6 +238,89 @@ def a_request_to_stop_in_the_pause_is_one():
         check(done.code == 75 and "stopped by %s before attempt 4;" % name in done.err, repr(done))
 
 
+FAILS = "echo 'train: error: cause' >&2"
+
+
+def a_request_to_stop_while_no_host_answers_is_one():
+    agent, hosts, gone = (os.path.join(WORK, name) for name in ("slow_agent", "gone_hosts", "gone"))
+    write(agent, "#!/bin/sh\n[ ! -e %s ] || { touch %s.2; sleep 2; exit 255; }\n" % (gone, gone))
+    os.chmod(agent, 0o755)
+    write(hosts, "elsewhere slots=2\n")
+    mpirun, _ = fake_mpirun("touch %s; %s" % (gone, FAILS))
+    job = start(["supervise", failing("probed"), "--ranks=2", "--hostfile=" + hosts], PATH=mpirun,
+                OMPI_MCA_plm_rsh_agent=agent)
+    job.wait_until(lambda: os.path.exists(gone + ".2"), "no probe")
+    job.send(signal.SIGTERM)
+    done = job.end(10)
+    check(done.code == 75 and "stopped by Terminated before attempt 2;" in done.err, repr(done))
+
+
+def what_passes_is_a_failed_attempt():
+    """A process or a file that the system does not give once."""
+    for fault, words in (("fork:supervise:2:%d" % errno.EAGAIN, "mpirun: cannot be started: Res"),
+                         ("mkstemp:hourglass-stderr:2:%d" % errno.ENOSPC, "cannot be created: No")):
+        mpirun, count = fake_mpirun(FAILS)
+        name = "passes_" + fault[:4]
+        done = run("supervise", failing(name), "--ranks=2", "--tries=3", PATH=mpirun,
+                   **injected(fault))
+        check(done.code == 1 and "gave up after 3 failures" in done.err, repr(done))
+        equal(os.path.getsize(count), 2, "starts: %r" % done)
+        check(words in incidents(name)[1]["cause"], repr(incidents(name)))
+
+
+def a_table_that_takes_no_line_costs_that_line():
+    mpirun, count = fake_mpirun(FAILS)
+    path = failing("untold")
+    os.mkdir(run_directory("untold") + "/incidents.jsonl")
+    done = run("supervise", path, "--ranks=2", "--tries=2", PATH=mpirun)
+    check(done.code == 1 and "gave up after 2 failures" in done.err, repr(done))
+    equal(done.err.count("goes on without this line"), 1, repr(done))
+    equal(os.path.getsize(count), 2, "starts")
+
+
+def a_long_line_is_told():
+    agent, hosts = os.path.join(WORK, "any_agent"), os.path.join(WORK, "many_hosts")
+    names = ["compute-node-with-a-long-name-%03d" % i for i in range(200)]
+    write(agent, "#!/bin/sh\nexit 0\n")
+    os.chmod(agent, 0o755)
+    write(hosts, "\n".join(names))
+    mpirun, _ = fake_mpirun(FAILS)
+    done = run("supervise", failing("long"), "--ranks=100", "--tries=2", "--hostfile=" + hosts,
+               PATH=mpirun, OMPI_MCA_plm_rsh_agent=agent)
+    check("gave up after 2 failures" in done.err, repr(done))
+    equal([i["hosts"] for i in incidents("long")], [names, names])
+
+
+def of_slurm(path, mpirun, scontrol, **more):
+    """One start in a job, and how often it asked for a requeue."""
+    both, asked = fake("scontrol", scontrol, mpirun)
+    done = run("supervise", path, "--ranks=2", "--tries=3", PATH=both, SLURM_JOB_ID="77", **more)
+    return done, os.path.getsize(asked) if os.path.exists(asked) else 0
+
+
+def slurm_is_asked_again_and_else_it_goes_on_in_the_job():
+    silent = "echo 'slurm_requeue error: Unable to contact slurm controller' >&2"
+    mpirun, _ = fake_mpirun(FAILS)
+    done, asked = of_slurm(failing("silent"), mpirun, "[ $count -eq 1 ] || exit 0\n" + silent)
+    equal((done.code, asked, done.err.count("requeued and goes on")), (1, 2, 1), repr(done))
+    mpirun, count = fake_mpirun(FAILS)
+    done, asked = of_slurm(failing("refused"), mpirun, "echo 'presently disabled' >&2")
+    equal((done.code, asked, os.path.getsize(count)), (1, 2, 3), repr(done))
+    check("requeued" not in done.err and "presently disabled; goes on in this job" in done.err and
+          "gave up after 3 failures" in done.err, repr(done))
+
+
+def a_damaged_line_resets_no_count():
+    """Zero bytes are what a power cut leaves."""
+    path, (mpirun, _) = failing("cut"), fake_mpirun(FAILS)
+    of_slurm(path, mpirun, "exit 0")
+    with open(run_directory("cut") + "/incidents.jsonl", "ab") as file:
+        file.write(bytes(40) + b"\n")
+    of_slurm(path, mpirun, "exit 0", SLURM_RESTART_COUNT="1")
+    done, asked = of_slurm(path, mpirun, "exit 0", SLURM_RESTART_COUNT="2")
+    check(asked == 0 and "gave up after 3 failures" in done.err, repr(done))
+
+
 if __name__ == "__main__":
     main(a_killed_run_goes_on, what_would_come_again_ends_it,
          the_first_cause_is_named_after_all_tries, a_notice_of_mpirun_is_a_cause,
@@ -233,4 +328,7 @@ if __name__ == "__main__":
          a_host_that_does_not_answer_is_named_with_its_reason, bad_hostfiles_are_named,
          more_ranks_than_a_host_can_hold_are_refused, what_cannot_be_written_ends_it,
          a_directory_in_use_is_left_alone, checkpoints_of_another_run_are_no_progress,
-         a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one)
+         a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one,
+         a_request_to_stop_while_no_host_answers_is_one, what_passes_is_a_failed_attempt,
+         a_table_that_takes_no_line_costs_that_line, a_long_line_is_told,
+         slurm_is_asked_again_and_else_it_goes_on_in_the_job, a_damaged_line_resets_no_count)
