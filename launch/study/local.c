@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+static const double UNSTARTED_SECONDS = 2; /* before another attempt */
+
 typedef struct PointSlot {
     pid_t pid;
     int point; /* -1: free */
@@ -147,11 +149,24 @@ static int point_next(const Local *l) {
     return next;
 }
 
+/* A system that has no process or file to give now may have one later. */
+static void say_unstarted(Local *l, int i) {
+    StudyPoint *point = &l->study->points[i];
+    table_live_clear(&l->table);
+    escape_say(stderr, "sweep: %s: %s; counts as a failed attempt", point->name, status_message());
+    say_lost(l, i, point_note_end(point, status_exit_code(STATUS_FAILURE), false));
+    refresh(l, i);
+    signals_sleep(UNSTARTED_SECONDS, STOP_SAVE);
+}
+
 static Status slot_start(Local *l, int slot, int i) {
     StudyPoint *point = &l->study->points[i];
     int attempt = point->status.attempts + 1;
     say_lost(l, i, point_note_start(point));
-    TRY(launcher_start(l->launcher, point, slot, &l->slots[slot].pid));
+    if (failed(launcher_start(l->launcher, point, slot, &l->slots[slot].pid))) {
+        say_unstarted(l, i);
+        return go_on(l);
+    }
     overdue_begin(&l->slots[slot].overdue, point, l->slots[slot].pid, l->launcher->train, false);
     l->slots[slot].point = i;
     refresh(l, i);

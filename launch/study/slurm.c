@@ -5,6 +5,7 @@
 #include "launch/base/process.h"
 #include "launch/base/text_file.h"
 #include "launch/study/launcher.h"
+#include "launch/study/slurm_command.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -27,7 +28,7 @@ static Status check_idle(const Study *study, const char *report) {
     if (study->array_job[0] == '\0' || !process_can_find("squeue")) return OK;
     jobs_list(study->array_job, report, jobs);
     char *const arguments[] = {"squeue", "--noheader", "--format=%i", "--jobs", jobs, NULL};
-    TRY(process_run(arguments, output, errors, sizeof output, &code));
+    TRY(slurm_command_run(arguments, output, errors, sizeof output, &code));
     if (code != 0 && strstr(errors, "Invalid job id") != NULL)
         return OK; /* Slurm has already forgotten the job */
     errors[strcspn(errors, "\n")] = '\0';

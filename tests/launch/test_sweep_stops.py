@@ -2,6 +2,7 @@
 """The points of ./sweep on this machine and under Slurm's script: stopped, killed, failed and
 started again. sanitizers: no"""
 
+import errno
 import glob
 import os
 import re
@@ -12,6 +13,7 @@ import time
 
 from e2e import (ENVIRONMENT, WORK, Skip, check, checkpoints, equal, losses, main, no_duplicates,
                  on_a_terminal, run, run_directory, start, states, summary, train)
+from injected import injected
 from studies import (attempts, fake_slurm, field, lines_of, point_directory, points, study, sweep)
 
 
@@ -222,8 +224,19 @@ def the_job_script_saves_and_requeues():
               "a task that fails")
 
 
+def a_process_that_cannot_start_is_a_failed_attempt():
+    """The system has none once; the point gets it afterwards, and the others are not lost."""
+    path = study("scarce", {"seed": [1, 2, 3]})
+    done = sweep(path, "--local", **injected("fork:sweep:2:%d" % errno.EAGAIN))
+    check("cannot be started: Resource temporarily unavailable; counts as a failed attempt"
+          in done.err, repr(done))
+    equal(field("scarce", "state"), ["done"] * 3, "states")
+    equal(sorted(field("scarce", "attempts")), [1, 1, 2], "attempts")
+
+
 if __name__ == "__main__":
     main(a_point_reruns_alone, stopped_and_started_again, killed_in_the_middle,
          failed_points_are_retried_a_bounded_number_of_times,
          a_missing_file_is_tried_once_and_again_when_asked, several_at_a_time,
-         a_live_table_on_a_terminal, the_cpu_study_in_short, the_job_script_saves_and_requeues)
+         a_live_table_on_a_terminal, the_cpu_study_in_short, the_job_script_saves_and_requeues,
+         a_process_that_cannot_start_is_a_failed_attempt)

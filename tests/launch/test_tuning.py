@@ -12,8 +12,8 @@ import time
 from e2e import (WORK, check, corpus, equal, losses, main, metrics, run, run_directory, start,
                  train, tree)
 from injected import injected
-from studies import (attempts, fake_slurm, lines_of, point_directory, points, refused, slurm_tasks,
-                     study, sweep)
+from studies import (attempts, fake_program, fake_slurm, lines_of, point_directory, points, refused,
+                     slurm_tasks, study, sweep)
 
 RATES = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
 
@@ -211,7 +211,9 @@ def slurm_submits_rung_by_rung():
     check_tuning(tunings("rungs")[0])
     equal([point["state"] for point in points("rungs").values()], ["done"] * 2, "states")
     equal(len(lines_of(slurm["FAKE"], "sbatch.log")), 2 * len(counts), "submissions")
-    # what was canceled is not submitted again by the job after it
+    # what was canceled is not submitted again by the job after it, whose squeue is answered late
+    fake_program("squeue", "[ -e $FAKE/up ] || { touch $FAKE/up; echo 'slurm_load_jobs error: "
+                 "Unable to contact slurm controller' >&2; exit 1; }\n", slurm["FAKE"])
     path = tuned("stays", {"data.batch_size": [2], "seed": [1]})
     sweep(path, "--slurm", **slurm)
     out = sweep(run_directory("stays"), "--slurm", "--next", **slurm).out
