@@ -160,7 +160,12 @@ static const char after_run[] = "pid=$!\n"
 static void write_requeue(const Study *study, FILE *file) {
     const ConfigLaunch *launch = &study->config->launch;
     fputs("\n"
-          "requeue() { scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"; }\n"
+          "requeue() {\n"
+          "  for pause in 1 10 30 60 0; do # a controller that restarts does not answer\n"
+          "    scontrol requeue \"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\" && return\n"
+          "    sleep $pause\n"
+          "  done\n"
+          "}\n"
           "! grep -qs '\"outcome\": \"no_room\"' \"$run/summary.json\" || code=71 # mpirun may "
           "change it\n"
           "case $code in\n"

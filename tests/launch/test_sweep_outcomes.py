@@ -78,6 +78,8 @@ def slurm_requeues_what_it_can_count():
     slurm = fake_slurm("counted")
     path = study("counted", {"seed": [1]}, training__stop={"steps": 2})
     fake_program("train", "exit 1\n", slurm["FAKE"])
+    fake_program("scontrol", "[ -e $FAKE/up ] || { touch $FAKE/up; exit 1; }\n" + FAKES["scontrol"],
+                 slurm["FAKE"])  # does not answer the first time
     sweep(path, "--slurm", **slurm)
     script = run_directory("counted") + "/slurm/points.sh"
     with open(script, encoding="utf-8") as file:
