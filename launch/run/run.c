@@ -52,7 +52,7 @@ Status run_alone(Run *run, Status status) {
 }
 
 Status run_summarize(Run *run, const char *status) {
-    if (world_rank(run->e.world) != 0) return OK;
+    if (world_rank(run->e.world) != 0 || run->is_displaced) return OK;
     const Progress *progress = &run->progress;
     int64_t kept = run->has_failed ? run->loss_step
                                    : progress->step; /* steps whose updates the weights have */

@@ -19,6 +19,7 @@ typedef struct Run {
     Experiment e;
     const char *directory; /* the config's `output` */
     RunDirectory place;    /* rank 0 only, as are metrics */
+    bool is_displaced;     /* another run has the directory */
     char *changes;     /* allowed changes of the config since the checkpoint; NULL without one */
     int64_t set_aside; /* checkpoints that were moved aside at the start */
     Metrics *metrics;

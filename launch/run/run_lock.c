@@ -16,6 +16,7 @@ enum { ATTEMPTS = 16 };
 struct RunLock {
     int fd;
     bool is_held, is_new;
+    bool is_refused; /* another process holds it */
 };
 
 static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -29,10 +30,16 @@ static void holder_read(int fd, const char *path, char out[256]) {
     if (out[0] == '\0') snprintf(out, 256, "a process that is just starting");
 }
 
-static Status holder_write(int fd, const char *path) {
-    char host[128] = "unknown-host", text[256];
+static void holder_name(char out[256]) {
+    char host[128] = "unknown-host";
     gethostname(host, sizeof host - 1);
-    int n = snprintf(text, sizeof text, "process %d on %s\n", (int)getpid(), host);
+    snprintf(out, 256, "process %d on %s", (int)getpid(), host);
+}
+
+static Status holder_write(int fd, const char *path) {
+    char name[256], text[sizeof name + 1];
+    holder_name(name);
+    int n = snprintf(text, sizeof text, "%s\n", name);
     int error = file_rewrite(fd, text, (size_t)n);
     return error == 0 ? OK : file_cannot_write(path, error);
 }
@@ -95,6 +102,7 @@ static Status lock_file(const char *dir, const char *path, RunLock *lock) {
     }
     if (errno != EAGAIN && errno != EACCES) return OK; /* the file system has no locks */
     char holder[256];
+    lock->is_refused = true;
     holder_read(lock->fd, path, holder);
     return ERROR(
         STATUS_FAILURE,
@@ -116,6 +124,43 @@ Status run_lock_take(const char *dir, RunLock **out) {
     }
     *out = lock;
     return OK;
+}
+
+/* Errors: STATUS_FAILURE for another holder. Network file systems may give a file another inode
+ * number, so the text tells whether it is this process. */
+static Status holder_check(int fd, const char *path) {
+    char holder[256], mine[256];
+    holder_name(mine);
+    holder_read(fd, path, holder);
+    if (strcmp(holder, mine) == 0) return OK;
+    return ERROR(STATUS_FAILURE,
+                 "%s was removed or replaced, and another run uses the directory now: %s; this one "
+                 "ends and leaves it alone",
+                 path, holder);
+}
+
+/* Locks the file that is now at the path, or a new one. */
+static Status lock_renew(const char *dir, const char *path, RunLock *lock, bool *was_lost) {
+    RunLock new = {.fd = -1};
+    Status status = lock_file(dir, path, &new);
+    if (new.is_refused) {
+        status = holder_check(new.fd, path);
+        file_close(new.fd);
+        return status;
+    }
+    *was_lost = true;
+    lock->is_held = !failed(status) && new.is_held;
+    file_close(lock->is_held ? lock->fd : new.fd);
+    if (lock->is_held) lock->fd = new.fd;
+    return OK;
+}
+
+Status run_lock_check(const char *dir, RunLock *lock, bool *was_lost) {
+    char path[PATH_MAX];
+    *was_lost = false;
+    snprintf(path, sizeof path, "%s/run.lock", dir);
+    return !lock->is_held || is_current(lock->fd, path) ? OK
+                                                        : lock_renew(dir, path, lock, was_lost);
 }
 
 bool run_lock_is_held(const RunLock *lock) { return lock->is_held; }

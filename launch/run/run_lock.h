@@ -20,6 +20,11 @@ bool run_lock_is_held(const RunLock *lock);
 /* Whether run_lock_take created the file. */
 bool run_lock_is_new(const RunLock *lock);
 
+/* Looks whether the lock is still at its path, by two calls of stat. If the file was removed or
+ * replaced, locks the one that is there now, or a new one, and sets *was_lost; run_lock_is_held is
+ * false afterwards if neither can be had. Errors: STATUS_FAILURE if another process holds it. */
+NODISCARD Status run_lock_check(const char *dir, RunLock *lock, bool *was_lost);
+
 void run_lock_release(RunLock **lock);
 
 /* Whether a run uses this directory now, on this host or another. Does not take the lock. */

@@ -52,7 +52,22 @@ static void missed_report(Run *run) {
         status_warn(world_host(run->e.world, world_rank(run->e.world)), text);
 }
 
+/* Nothing more is saved into a directory that another run has taken. */
+static Status lock_check(Run *run) {
+    RunLock *lock = run->place.lock; /* NULL on other ranks */
+    bool was_lost = false;
+    Status status = lock == NULL ? OK : run_lock_check(run->directory, lock, &was_lost);
+    run->is_displaced = failed(status);
+    if (was_lost)
+        metrics_say(run->metrics, "warning: %s/run.lock was removed or replaced; %s",
+                    run->directory,
+                    run_lock_is_held(lock) ? "it is locked again"
+                                           : "it cannot be locked; let no second run use it");
+    return status;
+}
+
 static Status save(Run *run, const char *memory) {
+    TRY(lock_check(run));
     missed_report(run);
     run->kept_at = run->progress.train_s;
     run->kept_step = run->progress.step;

@@ -6,6 +6,7 @@ sanitizers: no"""
 import fcntl
 import os
 import shutil
+import signal
 import struct
 
 from e2e import (ENVIRONMENT, PROGRAMS, WORK, Job, Skip, check, config, equal, main, run_directory,
@@ -151,8 +152,33 @@ def a_lock_of_somebody_else():
         train(path, "output=" + folder)
 
 
+def a_lock_that_is_removed():
+    """The run says so and locks again. One that comes too late ends, and leaves the other alone."""
+    path = config("removed", training__stop__steps=1000000, logging__interval=10,
+                  checkpoint={"interval": "20 steps", "keep": 2})
+    directory = run_directory("removed")
+    lock = directory + "/run.lock"
+    first = start(["train", path])
+    first.wait_for(r"(?m)^step 40/")
+    os.remove(lock)
+    first.wait_for("warning: " + lock + " was removed or replaced; it is locked again")
+    check("another run is using this directory" in train(path, code=1).err, "two runs")
+    first.send(signal.SIGSTOP)
+    os.remove(lock)
+    second = start(["train", path])
+    second.wait_for(r"(?m)^step \d+/")
+    first.send(signal.SIGCONT)
+    done = first.end()
+    wanted = "another run uses the directory now: process %d on " % second.process.pid
+    check(done.code == 1 and len(done.errors()) == 1 and wanted in done.err, repr(done))
+    equal(summary(directory)["status"], "running", "what the other one has written")
+    second.send(signal.SIGUSR1)
+    done = second.end()
+    check(done.code == 75 and "run.lock" not in done.out, repr(done))
+
+
 if __name__ == "__main__":
     main(a_start_beside_one_that_has_just_begun, three_starts_at_once, a_path_that_leads_elsewhere,
          a_path_may_begin_with_dots, an_empty_directory_stays_empty_where_the_run_does_not_begin,
          a_disk_of_checkpoints_that_is_not_mounted, checkpoints_that_cannot_be_written,
-         a_lock_of_somebody_else)
+         a_lock_of_somebody_else, a_lock_that_is_removed)
