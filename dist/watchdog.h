@@ -34,7 +34,7 @@
 WatchdogOptions watchdog_defaults(void);
 
 /* Starts watching. Call it right after world_create, so that it covers start-up. Collective.
- * Errors: STATUS_FAILURE (shared memory, threads). */
+ * Errors: STATUS_FAILURE (threads). Ends all ranks if there is no shared memory for its table. */
 NODISCARD Status watchdog_create(World *world, const WatchdogOptions *options, Watchdog **out);
 
 /* Stops watching. Call it before world_destroy. Collective. */

@@ -132,15 +132,19 @@ static Status probe_await(const HostProbe *probe, double deadline, Arena *arena,
     return host->answers ? OK : reason_find(probe, code, is_killed, arena, &host->reason);
 }
 
+/* Leaves no process behind, also if one cannot be started. */
 static Status probe_all(HostList *hosts, HostProbe *probes, Arena *arena) {
-    for (int i = 0; i < hosts->count; i++) {
+    Status status = OK;
+    for (int i = 0; i < hosts->count && !failed(status); i++) {
         if (!is_this_host(hosts->items[i].name))
-            TRY(probe_start(&probes[i], hosts->items[i].name, arena));
+            status = probe_start(&probes[i], hosts->items[i].name, arena);
     }
     double deadline = clock_seconds() + PROBE_SECONDS;
-    for (int i = 0; i < hosts->count; i++)
-        TRY(probe_await(&probes[i], deadline, arena, &hosts->items[i]));
-    return OK;
+    for (int i = 0; i < hosts->count; i++) {
+        Status awaited = probe_await(&probes[i], deadline, arena, &hosts->items[i]);
+        if (!failed(status)) status = awaited;
+    }
+    return status;
 }
 
 Status hosts_probe(HostList *hosts, Arena *arena) {

@@ -238,7 +238,7 @@ static bool failure_note(Supervisor *s) {
 
 static Status end_early(const Supervisor *s) {
     TRY(requeue(s->job));
-    fputs("supervise: stopped early with a checkpoint; the job is requeued\n", stderr);
+    fputs("supervise: stopped early; the job is requeued\n", stderr);
     return OK;
 }
 

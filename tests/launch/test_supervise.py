@@ -268,6 +268,20 @@ def what_passes_is_a_failed_attempt():
         check(words in incidents(name)[1]["cause"], repr(incidents(name)))
 
 
+def a_probe_that_cannot_start_is_a_failed_attempt():
+    agent, hosts = os.path.join(WORK, "probe_agent"), os.path.join(WORK, "probed_hosts")
+    write(agent, "#!/bin/sh\nexit 0\n")
+    os.chmod(agent, 0o755)
+    write(hosts, "one\ntwo\n")
+    mpirun, count = fake_mpirun(FAILS)
+    done = run("supervise", failing("unprobed"), "--ranks=2", "--tries=2", "--hostfile=" + hosts,
+               PATH=mpirun, OMPI_MCA_plm_rsh_agent=agent,
+               **injected("fork:supervise:2:%d" % errno.EAGAIN))
+    check(done.code == 1 and "gave up after 2 failures" in done.err, repr(done))
+    check("cannot be started: Res" in incidents("unprobed")[0]["cause"], repr(done))
+    equal(os.path.getsize(count), 1, "starts")
+
+
 def a_table_that_takes_no_line_costs_that_line():
     mpirun, count = fake_mpirun(FAILS)
     path = failing("untold")
@@ -330,5 +344,6 @@ if __name__ == "__main__":
          a_directory_in_use_is_left_alone, checkpoints_of_another_run_are_no_progress,
          a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one,
          a_request_to_stop_while_no_host_answers_is_one, what_passes_is_a_failed_attempt,
+         a_probe_that_cannot_start_is_a_failed_attempt,
          a_table_that_takes_no_line_costs_that_line, a_long_line_is_told,
          slurm_is_asked_again_and_else_it_goes_on_in_the_job, a_damaged_line_resets_no_count)
