@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/escape.h"
+#include "core/base/leftovers.h"
 #include "launch/base/process.h"
 #include "launch/base/signals.h"
 #include "launch/base/text_file.h"
@@ -25,7 +26,10 @@ typedef struct Child {
     double asked; /* clock_seconds of the last request to stop */
 } Child;
 
+/* A supervisor that is killed leaves its file of errors, which may grow large. */
 static Status child_open(Child *c, const HostList *hosts) {
+    static const char *const names[] = {"hourglass-stderr-", NULL};
+    leftovers_remove("/tmp", names);
     const char *programs = launcher_programs(&c->arena);
     c->train = programs == NULL ? NULL : arena_printf(&c->arena, "%s/train", programs);
     if (c->train == NULL) return OUT_OF_MEMORY("a command");

@@ -282,6 +282,22 @@ def a_probe_that_cannot_start_is_a_failed_attempt():
     equal(os.path.getsize(count), 1, "starts")
 
 
+def the_next_one_removes_the_errors_of_a_killed_one():
+    mpirun, count = fake_mpirun("[ $count -gt 1 ] || exec sleep 60")
+    path = failing("killed_hard")
+    job = start(["supervise", path, "--ranks=2", "--tries=1"], PATH=mpirun)
+    job.wait_until(lambda: os.path.exists(count), "no attempt")
+    folder = "/proc/%d/fd/" % job.process.pid
+    links = [os.readlink(folder + number) for number in os.listdir(folder)]
+    left = next(link for link in links if "hourglass-stderr-" in link)
+    job.send(signal.SIGKILL)
+    job.end()
+    check(os.path.exists(left), "nothing is left")
+    os.utime(left, (1, 1))
+    run("supervise", path, "--ranks=2", "--tries=1", PATH=mpirun)
+    check(not os.path.exists(left), left)
+
+
 def a_table_that_takes_no_line_costs_that_line():
     mpirun, count = fake_mpirun(FAILS)
     path = failing("untold")
@@ -345,5 +361,6 @@ if __name__ == "__main__":
          a_request_to_stop_is_passed_on, a_request_to_stop_in_the_pause_is_one,
          a_request_to_stop_while_no_host_answers_is_one, what_passes_is_a_failed_attempt,
          a_probe_that_cannot_start_is_a_failed_attempt,
+         the_next_one_removes_the_errors_of_a_killed_one,
          a_table_that_takes_no_line_costs_that_line, a_long_line_is_told,
          slurm_is_asked_again_and_else_it_goes_on_in_the_job, a_damaged_line_resets_no_count)
