@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-enum { ATTEMPTS = 16 };
+enum { ATTEMPTS = 16, OTHER_DESCRIPTORS = 1024 };
 
 /* ---- a file ---------------------------------------------------------------------------------- */
 
@@ -157,6 +158,17 @@ static Status shard_open(const CheckpointFile *file, int index, int n,
                  path, MANIFEST_NAME);
 }
 
+/* Each shard keeps a descriptor. If the system allows no more, opening one fails. */
+static void descriptors_allow(int shards) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    rlim_t wanted = (rlim_t)shards + OTHER_DESCRIPTORS;
+    if (wanted > limit.rlim_max) wanted = limit.rlim_max;
+    if (limit.rlim_cur >= wanted) return;
+    limit.rlim_cur = wanted;
+    (void)!setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static Status shards_open(CheckpointFile *file, bool *is_damaged) {
     unsigned char *hashes = NULL;
     int n = 0;
@@ -166,6 +178,7 @@ static Status shards_open(CheckpointFile *file, bool *is_damaged) {
     if (!failed(status) && shards == NULL)
         status = ERROR(STATUS_OUT_OF_MEMORY, "out of memory to open %s", file->path);
     file->shards = shards;
+    descriptors_allow(n);
     for (int i = 0; i < n && !failed(status); i++) {
         file->n_shards = i + 1;
         status = shard_open(file, i, n, hashes + (size_t)i * HASH_BYTES, &shards[i], is_damaged);

@@ -328,6 +328,21 @@ static void parts_that_do_not_fit_are_refused(void) {
     checkpoint_close(&file);
 }
 
+/* Each keeps a descriptor: a soft limit that is lower is raised. */
+static void more_shards_than_the_limit_of_open_files(void) {
+    const char *dir = harness_directory(), *warnings = NULL;
+    CheckpointFile *file = NULL;
+    struct rlimit before, low;
+    REQUIRE_OK(sample_keep_shards(dir, 1, 8, (CheckpointKeep){9, -1, false}));
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    low = (struct rlimit){9, before.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    REQUIRE_OK(checkpoint_open_newest(dir, &arena, &file, &warnings));
+    CHECK_OK(sample_check(file));
+    checkpoint_close(&file);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
 int main(int argc, char **argv) {
     const Test tests[] = {
         TEST(any_number_of_shards_is_one_checkpoint),
@@ -343,6 +358,7 @@ int main(int argc, char **argv) {
         TEST(a_save_that_one_rank_gives_up_leaves_nothing),
         TEST(a_size_limit_is_for_each_file),
         TEST(parts_that_do_not_fit_are_refused),
+        TEST(more_shards_than_the_limit_of_open_files),
     };
     int code = harness_run(argc, argv, "shards", tests, COUNT(tests));
     arena_free(&arena);
