@@ -123,6 +123,9 @@ int ftruncate64(int fd, off_t n) {
 int rename(const char *from, const char *to) {
     return fails("rename", to) ? -1 : NEXT(int (*)(const char *, const char *), "rename")(from, to);
 }
+int link(const char *from, const char *to) {
+    return fails("link", to) ? -1 : NEXT(int (*)(const char *, const char *), "link")(from, to);
+}
 int renameat2(int a, const char *from, int b, const char *to, unsigned flags) {
     return fails("rename", to) ? -1
                                : NEXT(int (*)(int, const char *, int, const char *, unsigned),
