@@ -130,8 +130,8 @@ def another_tokenizer_in_the_target_is_refused():
     source = e2e.trained()  # of bytes
     write(path("target/tokenizer.json"), content(tokenizer()))
     done = convert(source, path("target/model.safetensors"), code=65)
-    check(len(done.errors()) == 1 and path("target/tokenizer.json: is there already, and not") in done.err,
-          repr(done))
+    refusal = path("target/tokenizer.json: is there already, and not")
+    check(len(done.errors()) == 1 and refusal in done.err, repr(done))
     equal(os.listdir(path("target")), ["tokenizer.json"])
     convert(source, path("again/model.safetensors"))
     before = content(path("again/tokenizer.json"))
