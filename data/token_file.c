@@ -65,22 +65,25 @@ static bool is_exponent(uint16_t half) {
     return magnitude >= 0x3580 && magnitude <= 0x4880;
 }
 
-/* Wider elements than uint16, by their high halves at the odd places: those of ids are all 0, or
- * small beside large low halves; those of floating-point numbers are exponents, and the low ones
- * are not. Tokens are like that at no 16, 256 or 64 odd places on end. NULL: not known to be. */
+/* Wider elements than uint16, by their high halves at the odd places: those of ids are all 0 beside
+ * low halves of which a quarter is not, or small beside large ones; those of floating-point numbers
+ * are exponents, and the low ones are not. Tokens are like that at no 16, 256 or 64 odd places on
+ * end. NULL: not known to be. */
 static const char *wide_elements(const FileHead *head) {
-    size_t pairs = head->size / 4, low_sum = 0, low_exponents = 0, exponents = 0, zeros = 0;
+    size_t pairs = head->size / 4, low_sum = 0, low_exponents = 0, exponents = 0, zeros = 0,
+           low_others = 0;
     uint16_t high_most = 0;
     for (size_t i = 0; i < pairs; i++) {
         uint16_t pair[2];
         memcpy(pair, head->bytes + 4 * i, sizeof pair);
         low_sum += pair[0];
+        low_others += pair[0] != 0;
         low_exponents += is_exponent(pair[0]);
         exponents += is_exponent(pair[1]);
         zeros += pair[1] == 0;
         high_most = pair[1] > high_most ? pair[1] : high_most;
     }
-    bool are_small = pairs >= 16 && high_most == 0 && low_sum > 0,
+    bool are_small = pairs >= 16 && high_most == 0 && 4 * low_others >= pairs,
          are_large = pairs >= 256 && high_most < 4 && low_sum >= 1024 * pairs,
          are_real = pairs >= 64 && exponents + zeros == pairs && 4 * exponents >= pairs &&
                     2 * low_exponents < pairs;
