@@ -1,11 +1,14 @@
 #include "launch/convert/created_files.h"
 
 #include "core/base/file.h"
-#include "launch/base/text_file.h"
+#include "launch/base/output.h"
 #include "launch/convert/formats.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { MOST_BYTES = 1 << 30 }; /* of a copy */
 
 typedef struct CreatedFile {
     struct CreatedFile *previous;
@@ -35,10 +38,10 @@ static char *json_text(const json_t *value) {
     return NULL;
 }
 
-static Status text_create(CreatedFiles *files, const char *path, const char *text) {
+static Status bytes_create(CreatedFiles *files, const char *path, const char *bytes, size_t size) {
     Output output;
     TRY(output_open_new(path, &output));
-    bool is_written = fputs(text, output.file) != EOF;
+    bool is_written = fwrite(bytes, 1, size, output.file) == size;
     TRY(output_finish(&output, is_written ? OK : file_cannot_write(path, errno)));
     return created_add(files, path);
 }
@@ -47,7 +50,7 @@ Status created_json(CreatedFiles *files, const char *path, json_t *value) {
     char *text = value == NULL ? NULL : json_text(value), *line = NULL;
     json_decref(value);
     bool fits = text != NULL && asprintf(&line, "%s\n", text) >= 0;
-    Status status = fits ? text_create(files, path, line)
+    Status status = fits ? bytes_create(files, path, line, strlen(line))
                          : ERROR(STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
     if (fits) free(line);
     free(text);
@@ -55,13 +58,12 @@ Status created_json(CreatedFiles *files, const char *path, json_t *value) {
 }
 
 Status created_copy(CreatedFiles *files, const char *from, const char *path) {
-    Arena arena = {0};
-    const char *text = NULL;
-    Status status = text_file_read(&arena, from, &text);
-    if (!failed(status))
-        status = text == NULL ? ERROR(STATUS_DATA, "%s: no such file", from)
-                              : text_create(files, path, text);
-    arena_free(&arena);
+    char *bytes;
+    size_t size;
+    TRY(file_read_all(from, MOST_BYTES, &bytes, &size));
+    if (bytes == NULL) return ERROR(STATUS_DATA, "%s: no such file", from);
+    Status status = bytes_create(files, path, bytes, size);
+    free(bytes);
     return status;
 }
 

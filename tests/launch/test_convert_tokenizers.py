@@ -76,6 +76,16 @@ def a_pair_is_copied_and_read():
         equal(said(path("from_" + name)), said(source))
 
 
+def companions_are_copied_to_the_byte():
+    """SentencePiece's file is binary."""
+    which = write(WORK + "/vocabularies/model/tokenizer.json", content(tokenizer()))
+    write(os.path.dirname(which) + "/tokenizer.model", b"\n\0\1\r\n\xff")
+    done, files = exported("from_model", trained("of_model", which))
+    equal((files, done.err), (["tokenizer.json", "tokenizer.model"], ""))
+    with open(path("from_model/tokenizer.model"), "rb") as file:
+        equal(file.read(), b"\n\0\1\r\n\xff")
+
+
 def what_is_in_no_file_of_theirs_is_said():
     """A rank file, one whose pattern is named, one that has changed, and one that is gone."""
     ranks, pair = vocabulary("ranks", "ranks"), vocabulary("named", "vocab.json merges.txt")
@@ -141,6 +151,7 @@ def another_tokenizer_in_the_target_is_refused():
 
 if __name__ == "__main__":
     e2e.main(a_file_of_any_name_is_copied, a_pair_is_copied_and_read,
-             what_is_in_no_file_of_theirs_is_said, files_of_the_current_directory_are_not_taken,
+             companions_are_copied_to_the_byte, what_is_in_no_file_of_theirs_is_said,
+             files_of_the_current_directory_are_not_taken,
              what_cannot_be_used_makes_the_tokenizer_unknown,
              another_tokenizer_in_the_target_is_refused)
