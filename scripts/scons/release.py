@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 PROGRAMS = ("train", "evaluate", "prepare", "generate", "sweep", "bench", "convert",
@@ -18,8 +19,11 @@ def version():
 
 
 def commit():
-    """The commit of the sources: from git, or from the archive that git made of them."""
+    """The commit of the sources: from git, or from the archive that git made of them. A clone on a
+    system without git has none."""
     if os.path.exists(".git"):
+        if shutil.which("git") is None:
+            return "unknown"
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"],
             capture_output=True, text=True)

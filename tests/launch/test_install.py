@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 from e2e import (BUILD, ENVIRONMENT, PROGRAMS, WORK, Skip, check, config, equal, main, run,
                  run_directory, text, train, write)
@@ -171,6 +172,15 @@ def an_old_onednn_is_refused():
         equal(done.returncode, code, "%s: %s" % (version, done.stderr))
 
 
+def a_clone_without_git_has_no_commit():
+    clone = os.path.join(WORK, "clone")
+    os.makedirs(clone + "/.git")
+    scripts = os.path.abspath("scripts/scons")
+    printed = output(sys.executable, "-c", "import release; print(release.commit())", cwd=clone,
+                     env={"PATH": clone, "PYTHONPATH": scripts})
+    equal(printed, "unknown\n", "commit")
+
+
 def recipes_name_what_the_build_needs():
     recipe = "packaging/spack/packages/hourglass/package.py"
     with open(recipe) as file:
@@ -201,4 +211,5 @@ if __name__ == "__main__":
     main(programs_have_their_names_and_their_files, the_library_exports_its_header_alone,
          an_example_runs_in_c_and_in_cxx, pages_hold_the_option_table,
          shells_complete_options_values_and_keys, packages_are_accepted_by_lintian,
-         an_old_onednn_is_refused, recipes_name_what_the_build_needs)
+         an_old_onednn_is_refused, a_clone_without_git_has_no_commit,
+         recipes_name_what_the_build_needs)
