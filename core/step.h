@@ -10,8 +10,8 @@ typedef struct StepState {
     uint64_t step;        /* optimizer step, from 0; the counter of dropout masks */
     int64_t first_sample; /* index in the global batch of row 0 of this micro-batch: makes masks
                              independent of the ranks */
-    int64_t
-        adam_step; /* from 1: the exponent in AdamW's bias correction; skipped steps do not count */
-    float lr;      /* learning rate of this step */
-    float loss_scale; /* f16: multiplies the gradient of the loss; otherwise 1 */
+    int64_t adam_step; /* from 1: number of this update of the moments, the exponent in AdamW's bias
+                          correction; skipped steps do not count, those before a branch do */
+    float lr;          /* learning rate of this step */
+    float loss_scale;  /* f16: multiplies the gradient of the loss; otherwise 1 */
 } StepState;

@@ -24,7 +24,7 @@ typedef struct MuonViews {
 } MuonViews;
 
 static MuonUpdate update_of(const MuonAttrs *attrs, const StepState *step, double norm) {
-    double mu = muon_momentum(attrs, step->step);
+    double mu = muon_momentum(attrs, step->adam_step);
     return (MuonUpdate){
         .attrs = attrs,
         .mu = (real)mu,

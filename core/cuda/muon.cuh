@@ -45,7 +45,7 @@ struct MuonRates {
 };
 
 static __device__ MuonRates rates_of(const MuonAttrs &attrs, const StepState *step, float norm) {
-    double mu = muon_momentum(&attrs, step->step);
+    double mu = muon_momentum(&attrs, step->adam_step);
     double scale = adamw_gradient_scale(0, (double)step->loss_scale, (double)norm);
     return MuonRates{(float)mu, (float)(1 - mu), (float)scale, attrs.nesterov};
 }

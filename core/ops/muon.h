@@ -92,11 +92,11 @@ typedef struct MuonWork {
 #define MUON_INLINE static inline
 #endif
 
-MUON_INLINE double muon_momentum(const MuonAttrs *attrs, uint64_t step) {
-    double warmup = (double)attrs->momentum_warmup;
-    if ((double)step >= warmup) return attrs->momentum;
-    return attrs->momentum_start +
-           (attrs->momentum - attrs->momentum_start) * (double)step / warmup;
+/* `update`: from 1, as StepState's adam_step. */
+MUON_INLINE double muon_momentum(const MuonAttrs *attrs, int64_t update) {
+    double warmup = (double)attrs->momentum_warmup, past = (double)(update - 1);
+    if (past >= warmup) return attrs->momentum;
+    return attrs->momentum_start + (attrs->momentum - attrs->momentum_start) * past / warmup;
 }
 
 static inline int64_t muon_side(const MuonMatrix *m) {

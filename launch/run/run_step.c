@@ -18,15 +18,21 @@ static Status batch_upload(Run *run, Status filled) {
     return device_upload(run->e.device, run->e.recorded.step.targets, run->targets);
 }
 
+/* Updates that the moments have had. Only in f16 may a step pass without one; elsewhere steps count
+ * them, because a GPU's results arrive a step late. */
+static int64_t updates_of(const Run *run) {
+    const Progress *p = &run->progress;
+    bool scales = config_dtype(run->e.config) == DTYPE_F16;
+    return scales ? p->loss_scale.updates : p->earlier_updates + p->step;
+}
+
 static Status state_upload(Run *run, int64_t first_sample) {
     const Config *c = run->e.config;
-    /* Only in f16 may a step pass without an update. */
-    bool scales = config_dtype(c) == DTYPE_F16;
     StepState state = {
         .seed = c->seed,
         .step = (uint64_t)run->progress.step,
         .first_sample = first_sample,
-        .adam_step = (scales ? run->progress.loss_scale.updates : run->progress.step) + 1,
+        .adam_step = updates_of(run) + 1,
         .lr = (float)schedule_lr(&run->schedule, run->progress.step),
         .loss_scale = (float)run->progress.loss_scale.scale,
     };

@@ -230,11 +230,11 @@ static void ten_steps_of_pytorch(void) {
 
 static void momentum_warms_up(void) {
     const MuonAttrs attrs = {.momentum = 0.95, .momentum_start = 0.85, .momentum_warmup = 300};
-    CHECK(muon_momentum(&attrs, 0) == 0.85 && muon_momentum(&attrs, 300) == 0.95);
-    CHECK_CLOSE(muon_momentum(&attrs, 150), 0.90, 1e-15);
+    CHECK(muon_momentum(&attrs, 1) == 0.85 && muon_momentum(&attrs, 301) == 0.95);
+    CHECK_CLOSE(muon_momentum(&attrs, 151), 0.90, 1e-15);
     CHECK(muon_momentum(&attrs, 1000000) == 0.95);
     const MuonAttrs constant = {.momentum = 0.9};
-    CHECK(muon_momentum(&constant, 0) == 0.9);
+    CHECK(muon_momentum(&constant, 1) == 0.9);
 }
 
 /* ---- extreme gradients ----------------------------------------------------------------------- */

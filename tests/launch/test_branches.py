@@ -2,10 +2,12 @@
 """A run that goes on from a checkpoint of another one: cool-downs of one stable phase equal runs of
 their budget alone, bit for bit; other batches and rates; wrong models. sanitizers: no"""
 
+import math
 import os
 
 from e2e import (check, checkpoints, config, equal, main, metrics, run_directory, states, summary,
                  train)
+from model_files import dumped, farthest
 
 WSD = {"shape": "wsd", "warmup": 3, "decay": 10, "min_lr": 0}
 
@@ -65,6 +67,21 @@ def a_batch_that_does_not_divide_the_tokens():
           refused)
 
 
+def another_batch_keeps_the_count_of_updates():
+    """Step 11 of the branch is the 21st update of AdamW's moments. A bias has no weight decay."""
+    rate, name = 2e-3, "h.0.mlp.c_fc.bias"
+    branch, _ = run_of("updates", 40, branch_from=at(20), data__batch_size=4,
+                       training__stop__early=11,
+                       optimizer={"lr": rate, "betas": [0.9, 0.999]})
+    newest = checkpoints(branch)[-1]
+    before, after, mean, square = (dumped(file, "/" + kind + name, "f") for file, kind in (
+        (at(20), "weights."), (newest, "weights."), (newest, "m."), (newest, "v.")))
+    wanted = [rate * m / (1 - 0.9**21) / (math.sqrt(v / (1 - 0.999**21)) + 1e-8)
+              for m, v in zip(mean, square)]
+    moved = [a - b for a, b in zip(before, after)]
+    check(farthest(moved, wanted) < 1e-3 * rate, "updates %r, not %r" % (moved[:4], wanted[:4]))
+
+
 def what_cannot_be_a_branch():
     for name, code, changes, words in (
             ("layers", 78, {"model__n_layer": 1}, "branch from differs in model.n_layer"),
@@ -75,4 +92,5 @@ def what_cannot_be_a_branch():
 
 
 main(cool_downs_are_runs_of_their_budget, another_batch_at_equal_tokens,
-     a_batch_that_does_not_divide_the_tokens, what_cannot_be_a_branch)
+     a_batch_that_does_not_divide_the_tokens,
+     another_batch_keeps_the_count_of_updates, what_cannot_be_a_branch)
