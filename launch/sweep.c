@@ -106,7 +106,7 @@ static Status dry_run(const Study *study, const SweepOptions *v) {
 
 /* A candidate that diverged or did not fit has lost, which is no failure. */
 static bool is_failed(const StudyPoint *point) {
-    bool has_lost = point->combination >= 0 && point->status.has_diverged;
+    bool has_lost = point->combination >= 0 && point->status.has_diverged && !point->is_result;
     return point->status.state == POINT_FAILED && !has_lost;
 }
 

@@ -62,7 +62,8 @@ bool muon_run_open(MuonRun *run, Device *device, DType dtype, const MuonProblem 
 void muon_run_close(MuonRun *run) { edge_end(&run->e); }
 
 void muon_run_step(MuonRun *run, uint64_t step, double lr, const double *grads) {
-    StepState state = {.step = step, .adam_step = (int64_t)step + 1, .lr = (float)lr, .loss_scale = 1};
+    StepState state = {
+        .step = step, .adam_step = (int64_t)step + 1, .lr = (float)lr, .loss_scale = 1};
     edge_write(&run->e, run->grad, grads);
     CHECK_OK(device_upload(run->e.device, run->step, &state));
     CHECK_OK(device_replay(run->e.device, run->e.program));

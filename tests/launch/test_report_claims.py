@@ -173,9 +173,57 @@ def tunings_are_reported():
     check("1 of 1 tunings are not decided yet" in "\n".join(sentences(directory)), "sentences")
 
 
-def branches(name, losses, seeds=3, path=None):
+def a_mean_names_the_seeds_that_failed():
+    directory = study("failed_seeds")
+    write(directory, [
+        point(directory, "b%d_%d" % (batch, seed), {"data.batch_size": batch, "seed": seed},
+              state="failed" if batch == 16 and seed > 1 else "done", losses=(5, 4, 32 / batch))
+        for batch in (8, 16) for seed in (1, 2, 3)
+    ], series=None)
+    report(directory)
+    told = sentences(directory)
+    check("2 of 3 runs of batch 16 failed and are not in its mean." in told, told)
+
+
+def every_finished_point_is_in_the_answer():
+    """One without the key of the x axis, and points that differ in a key that is tuned elsewhere."""
+    directory = study("without_x")
+    write(directory, [
+        point(directory, "a", {"optimizer.lr": 1e-4}, losses=(5, 4)),
+        point(directory, "b", {"optimizer.lr": 3e-4}, losses=(5, 4.5)),
+        point(directory, "c", {"attention.backends": ["flash"]}, losses=(5, 3))
+    ], x="optimizer.lr")
+    report(directory)
+    check("is 3.0000 nats (one seed), of flash at lr default" in sentences(directory)[0],
+          sentences(directory)[0])
+    directory, points = study("listed_rates"), []
+    tuning = tuning_of(directory, points, 4, 3e-3, [1e-3, 3e-3])
+    points.extend(point(directory, "l%g" % rate, {"data.batch_size": 4, "optimizer.lr": rate,
+                                                  "seed": 1}, losses=(5, 4)) for rate in (1, 2))
+    write(directory, points, tuning=[tuning], series=None)
+    report(directory)
+    equal([row["n"] for row in table(directory, "summary")], ["3", "1", "1"], "seeds")
+
+
+def limits_are_said_after_many_comparisons():
+    directory = study("many")
+    write(directory, [
+        point(directory, "%d_%d_%d" % (layers, batch, seed),
+              {"model.n_layer": layers, "data.batch_size": batch, "seed": seed},
+              losses=(5, layers + batch / 8 + seed / 16), val_tokens=64 * seed,
+              data={"val": {"path": "v.h5", "tokens": 900, "xxh3": "ab"}})
+        for layers in range(6) for batch in range(1, 6) for seed in (1, 2)
+    ], series="model.n_layer")
+    report(directory)
+    told = sentences(directory)
+    check(any(line.startswith("The points were not evaluated on the same") for line in told), told)
+    check(any(line.endswith("more comparisons are left out; the summary has each mean.")
+              for line in told), told)
+
+
+def branches(name, losses, seeds=3, path=None, key="data.batch_size"):
     """Branches from two forks of a trunk for each seed; `losses`: {batch: last loss}. `path`: to
-    leave out the charts."""
+    leave out the charts. `key`: what makes the batch larger."""
     directory, points = study(name), []
     for seed in range(seeds):
         point(directory, "trunk-%d" % seed, {"data.batch_size": 4})
@@ -185,10 +233,11 @@ def branches(name, losses, seeds=3, path=None):
                 made = point(directory, "at-%s_%d_%d" % (at[:-1], batch, seed), values, losses=(
                     2, loss + more * (batch > 4) + 0.1 * seed + 1e-4 * (batch == 8) * seed),
                              joules=5000 * batch, tokens=20000 * batch)
+                made["values"] = {key: batch, "seed": seed}
                 made["branch"] = {"at": at, "tokens": 8000, "tolerance": 0.01,
                                   "run": "moved/trunk-%d" % seed}
                 points.append(made)
-    write(directory, points, series=None, reduce="last")
+    write(directory, points, series=None, reduce="last", x=key)
     done = report(directory, path=path)
     return done, table(directory, "critical"), directory
 
@@ -220,8 +269,16 @@ def branches_show_the_critical_batch():
     done, rows, _ = branches("one_seed", losses, seeds=1, path=e2e.WORK)
     check("one seed, so the batches beside it" in done.stdout, done.stdout)
     done, rows, _ = branches("below", {4: 3, 8: 3, 16: 2.99}, path=e2e.WORK)
-    check("is above 16.0 K tokens per step, the largest batch tried" in done.stdout, done.stdout)
+    check("is above 16.0 K tokens per step, the largest batch with a result" in done.stdout, done.stdout)
     equal(rows[1]["critical batch"], "", "no critical batch")
+    # the interval at 8 reaches beyond the tolerance
+    done, rows, _ = branches("unsure", {4: 3, 8: 3.0097, 16: 3.0099}, path=e2e.WORK)
+    check("50% of the run was not found (above 4.00 K; 95%, 3 seeds): up to 16.0 K" in done.stdout,
+          done.stdout)
+    # the smallest step is the reference, however it is made, and listed last
+    done, rows, _ = branches("accumulated", {16: 3.05, 8: 3.004, 4: 3}, path=e2e.WORK,
+                             key="training.gradient_accumulation_steps")
+    check(abs(float(rows[1]["critical batch"]) - wanted) < 1, rows[1])
 
 
 if __name__ == "__main__":
@@ -229,5 +286,6 @@ if __name__ == "__main__":
              other_tokens_are_no_ruler, an_answer_has_the_unit_and_the_direction_of_its_metric,
              a_metric_that_no_run_has_is_said, a_budget_is_named_if_it_ended_the_runs,
              a_loss_that_is_not_finite_is_no_result,
-             tunings_are_reported,
+             a_mean_names_the_seeds_that_failed, every_finished_point_is_in_the_answer,
+             limits_are_said_after_many_comparisons, tunings_are_reported,
              branches_show_the_critical_batch)

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_SENTENCES = 64 };
+enum { MOST_SENTENCES = 64, MOST_COMPARISONS = 48 };
 
 typedef struct Speaker {
     Results *s;
@@ -18,6 +18,7 @@ typedef struct Speaker {
     size_t n;
     Answer *answer;
     double *a, *b; /* values of pairs */
+    size_t cut;    /* comparisons beyond the most */
 } Speaker;
 
 #define SAY(speaker, ...) or_empty(arena_printf(&(speaker)->s->arena, __VA_ARGS__))
@@ -26,7 +27,22 @@ void answer_say(Answer *answer, const char *sentence) {
     if (answer->count < MOST_SENTENCES) answer->more[answer->count++] = sentence;
 }
 
+void answer_drop_comparisons(Answer *answer) {
+    answer->count -= answer->comparisons;
+    memmove(answer->more, answer->more + answer->comparisons, answer->count * sizeof *answer->more);
+    answer->comparisons = 0;
+}
+
 static void say(Speaker *k, const char *sentence) { answer_say(k->answer, sentence); }
+
+static void say_comparison(Speaker *k, const char *sentence) {
+    if (k->answer->comparisons == MOST_COMPARISONS) {
+        k->cut++;
+        return;
+    }
+    k->answer->comparisons++;
+    say(k, sentence);
+}
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
@@ -163,7 +179,7 @@ static void say_series(Speaker *k, int series) {
         bool is_rival = m->series == series && m != best && m->n > 0 && best->n + m->n > 2;
         bool is_first = best == best_of(k, -1, NULL) && m == best_of(k, -1, best);
         if (is_rival && !is_first)
-            say(k, capitalized(k, comparison(k, mark_name(k, best), best, m)));
+            say_comparison(k, capitalized(k, comparison(k, mark_name(k, best), best, m)));
     }
 }
 
@@ -175,7 +191,7 @@ static void say_pair(Speaker *k, int a, int b) {
             bool is_pair = x->series == a && y->series == b && x->x == y->x && x->n > 0 && y->n > 0;
             if (!is_pair || x->n + y->n < 3) continue;
             const Mark *better = is_better(k, x, y) ? x : y, *worse = better == x ? y : x;
-            say(k, capitalized(k, comparison(k, mark_name(k, better), better, worse)));
+            say_comparison(k, capitalized(k, comparison(k, mark_name(k, better), better, worse)));
         }
     }
 }
@@ -196,8 +212,21 @@ static bool rulers_differ(const Results *s) {
     return tokens.low < tokens.high || contexts.low < contexts.high;
 }
 
+/* A mean over the seeds that did not fail may be the lowest because the others did. */
+static void say_failed(Speaker *k) {
+    for (size_t i = 0; i < k->n; i++) {
+        const Mark *m = &k->marks[i];
+        if (m->failed > 0 && m->n > 0)
+            say(k, capitalized(k, SAY(k, "%d of %d runs of %s failed and are not in its mean",
+                                      m->failed, m->points, mark_name(k, m))));
+    }
+}
+
 static void say_limits(Speaker *k) {
     size_t remarked = remarks_count(k->s), single = 0;
+    if (k->cut > 0)
+        say(k, SAY(k, "%zu more comparisons are left out; the summary has each mean.", k->cut));
+    say_failed(k);
     for (size_t i = 0; i < k->n; i++) single += k->marks[i].n == 1;
     if (rulers_differ(k->s))
         say(k, "The points were not evaluated on the same tokens with the same contexts (data.val, "

@@ -8,12 +8,13 @@
 
 typedef struct Answer {
     const char *first; /* the answer, one sentence */
-    const char **more; /* further comparisons, and what limits them */
-    size_t count;
+    const char **more; /* further comparisons, then what limits them */
+    size_t count, comparisons;
 } Answer;
 
-/* Adds a sentence to `more`, up to 64. */
+/* Adds a sentence to `more`, up to 64, of which comparisons leave room for 16. */
 void answer_say(Answer *answer, const char *sentence);
+void answer_drop_comparisons(Answer *answer);
 
 /* Requires remarks_find. The texts belong to the study. Errors: STATUS_OUT_OF_MEMORY. */
 NODISCARD Status answer_find(Results *results, Answer *out);

@@ -77,18 +77,7 @@ static const Point **firsts_find(Results *s) {
     return firsts;
 }
 
-/* Whether `key` distinguishes points that would otherwise be mixed: some share series and x but
- * differ in it. A key that varies only together with those, such as an interval that is shorter for
- * a larger batch, makes no series. */
-static bool tells_apart(const Results *s, const Point **firsts, const char *key) {
-    if (s->series_key == NULL) return true;
-    for (size_t i = 0; i < s->n_points; i++) {
-        if (!same(value_of(&s->points[i], key), value_of(firsts[i], key))) return true;
-    }
-    return false;
-}
-
-/* Whether the key is tuned: its value follows from the others. */
+/* Whether the key is tuned somewhere in the study; a listed point may set it, too. */
 static bool is_tuned(const Results *s, const char *key) {
     size_t i, k;
     json_t *tuning, *tuned;
@@ -100,16 +89,27 @@ static bool is_tuned(const Results *s, const char *key) {
     return false;
 }
 
-/* The swept keys, except x, seed and tuned ones, that distinguish points, each once; the caller
- * calls json_decref. */
+/* Whether `key` distinguishes points that would otherwise be mixed: some share series and x but
+ * differ in it. A key that varies only together with those, such as an interval that is shorter for
+ * a larger batch, makes no series; nor does a tuned one, which follows from the others. */
+static bool tells_apart(const Results *s, const Point **firsts, const char *key) {
+    if (s->series_key == NULL && !is_tuned(s, key)) return true;
+    for (size_t i = 0; i < s->n_points; i++) {
+        if (!same(value_of(&s->points[i], key), value_of(firsts[i], key))) return true;
+    }
+    return false;
+}
+
+/* The swept keys, except x and seed, that distinguish points, each once; the caller calls
+ * json_decref. */
 static json_t *keys_of_series(Results *s) {
     const Point **firsts = firsts_find(s);
     json_t *keys = firsts == NULL ? NULL : json_object(), *value;
     const char *key;
     for (size_t i = 0; keys != NULL && i < s->n_points; i++) {
         json_object_foreach(s->points[i].values, key, value) {
-            bool is_placed = is_key(key, s->series_key) || is_key(key, s->x_key) ||
-                             is_key(key, "seed") || is_tuned(s, key);
+            bool is_placed =
+                is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
             if (is_placed || json_object_get(keys, key) != NULL) continue;
             json_object_set_new(keys, key, json_boolean(tells_apart(s, firsts, key)));
         }
@@ -180,7 +180,7 @@ static bool x_is_category(const Results *s) {
     if (s->x_key == NULL || is_batch(s->x_key)) return false;
     for (size_t i = 0; i < s->n_points; i++) {
         const json_t *value = json_object_get(s->points[i].values, s->x_key);
-        if (value != NULL && !json_is_number(value)) return true;
+        if (!json_is_number(value)) return true; /* or absent: "default" */
     }
     return false;
 }
@@ -256,6 +256,7 @@ Status results_arrange(Results *s) {
 static void mark_add(Mark *mark, const Point *p, double value, double *values) {
     mark->points++;
     mark->oom += point_is(p, "oom");
+    mark->failed += point_is(p, "failed");
     if (isnan(value) || !point_is(p, "done")) return;
     mark->low = mark->n == 0 ? value : fmin(mark->low, value);
     mark->high = mark->n == 0 ? value : fmax(mark->high, value);

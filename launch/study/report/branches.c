@@ -8,14 +8,27 @@
 
 /* ---- differences ----------------------------------------------------------------------------- */
 
-/* The smallest batch of the same fork and seed; NULL if it is not done. */
+/* The swept value of a key; 1 if it is not swept, because all branches then have the same. */
+static double swept(const Point *p, const char *key, double automatic) {
+    const json_t *value = json_object_get(p->values, key);
+    if (value == NULL) return 1;
+    return json_is_number(value) ? json_number_value(value) : automatic;
+}
+
+/* What the tokens of a step are proportional to, also of a branch that waits; NaN: unknown. */
+static double step_of(const Point *p) {
+    return swept(p, "data.batch_size", p->batch) *
+           swept(p, "training.gradient_accumulation_steps", NAN);
+}
+
+/* The smallest step of the same fork and seed; NULL if it is not done. */
 static const Point *reference_of(const Results *s, const Point *p) {
     const Point *least = NULL;
     for (size_t i = 0; i < s->n_points; i++) {
         const Point *other = &s->points[i];
         bool is_beside = other->at != NULL && other->series_index == p->series_index &&
-                         strcmp(other->seed, p->seed) == 0 && other->batch > 0;
-        if (is_beside && (least == NULL || other->batch < least->batch)) least = other;
+                         strcmp(other->seed, p->seed) == 0 && step_of(other) > 0;
+        if (is_beside && (least == NULL || step_of(other) < step_of(least))) least = other;
     }
     return least != NULL && point_is(least, "done") ? least : NULL;
 }
@@ -148,13 +161,19 @@ static const char *critical_text(Results *s, const CriticalBatch *c) {
     const char *noise = isnan(c->noise)
                             ? "the noise scale was not measured"
                             : SAY(s, "the noise scale is %s", count_text(&s->arena, c->noise));
+    if (isnan(c->batch) && c->seeds > 1 && !(c->low >= c->most))
+        return SAY(s,
+                   "The critical batch %s of the run was not found (%s): up to %s tokens per step, "
+                   "the largest batch with a result, no mean loss is more than %g nats above that "
+                   "of %s; %s.",
+                   series, bounds_text(s, c), count_text(&s->arena, c->most), c->tolerance,
+                   count_text(&s->arena, c->smallest), noise);
     if (isnan(c->batch))
-        return SAY(
-            s,
-            "The critical batch %s of the run is above %s tokens per step, the largest batch "
-            "tried: no loss is more than %g nats above that of %s; %s.",
-            series, count_text(&s->arena, c->most), c->tolerance,
-            count_text(&s->arena, c->smallest), noise);
+        return SAY(s,
+                   "The critical batch %s of the run is above %s tokens per step, the largest "
+                   "batch with a result: no loss is more than %g nats above that of %s; %s.",
+                   series, count_text(&s->arena, c->most), c->tolerance,
+                   count_text(&s->arena, c->smallest), noise);
     return SAY(s,
                "The critical batch %s of the run is %s tokens per step (%s), where the loss after "
                "equal tokens exceeds that of %s by %g nats; %s.",
@@ -164,7 +183,7 @@ static const char *critical_text(Results *s, const CriticalBatch *c) {
 
 void answer_branches(Results *s, const Branches *branches, Answer *answer) {
     if (branches->count == 0) return;
-    answer->count = 0;
+    answer_drop_comparisons(answer);
     answer->first = critical_text(s, &branches->items[branches->count - 1]);
     for (size_t i = 0; i + 1 < branches->count; i++)
         answer_say(answer, critical_text(s, &branches->items[i]));

@@ -34,7 +34,7 @@ typedef struct Branches {
  * STATUS_OUT_OF_MEMORY, STATUS_FAILURE if the machine cannot read a file. */
 NODISCARD Status branches_read(Results *results, Branches *out);
 
-/* The critical batches replace the answer of a study of branches, whose points have different
+/* The critical batches replace the comparisons of a study of branches, whose points have different
  * budgets. Changes nothing without them. */
 void answer_branches(Results *results, const Branches *branches, Answer *answer);
 

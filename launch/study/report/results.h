@@ -75,7 +75,8 @@ const char *key_text(const char *key);
 typedef struct Mark {
     int series;
     double x;
-    int points, oom; /* all of them; those that did not fit */
+    int points;      /* all of them */
+    int oom, failed; /* those that did not fit; other failures */
     int n;           /* those with a value */
     int remarked;    /* of those, points with a remark */
     double mean, low, high;
