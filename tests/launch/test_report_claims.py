@@ -186,7 +186,7 @@ def a_mean_names_the_seeds_that_failed():
 
 
 def every_finished_point_is_in_the_answer():
-    """One without the key of the x axis, and points that differ in a key that is tuned elsewhere."""
+    """One without the key of the x axis; points that differ in a key that is tuned elsewhere."""
     directory = study("without_x")
     write(directory, [
         point(directory, "a", {"optimizer.lr": 1e-4}, losses=(5, 4)),
@@ -269,7 +269,8 @@ def branches_show_the_critical_batch():
     done, rows, _ = branches("one_seed", losses, seeds=1, path=e2e.WORK)
     check("one seed, so the batches beside it" in done.stdout, done.stdout)
     done, rows, _ = branches("below", {4: 3, 8: 3, 16: 2.99}, path=e2e.WORK)
-    check("is above 16.0 K tokens per step, the largest batch with a result" in done.stdout, done.stdout)
+    check("is above 16.0 K tokens per step, the largest batch with a result" in done.stdout,
+          done.stdout)
     equal(rows[1]["critical batch"], "", "no critical batch")
     # the interval at 8 reaches beyond the tolerance
     done, rows, _ = branches("unsure", {4: 3, 8: 3.0097, 16: 3.0099}, path=e2e.WORK)
