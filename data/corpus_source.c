@@ -8,6 +8,7 @@
 #include "data/text_documents.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,12 +57,21 @@ static bool name_ends(const char *path, const char *ending) {
     return length >= n && strcmp(path + length - n, ending) == 0;
 }
 
-/* The first line may be longer than the head. */
+static bool is_named_as_json(const char *path) {
+    static const char *const names[] = {".jsonl", ".ndjson"}, *const codecs[] = {"", ".gz", ".zst"};
+    char ending[16];
+    for (int i = 0; i < 6; i++) {
+        snprintf(ending, sizeof ending, "%s%s", names[i / 3], codecs[i % 3]);
+        if (name_ends(path, ending)) return true;
+    }
+    return false;
+}
+
 static Status json_refuse(const CorpusSource *source, const uint8_t *head, size_t bytes) {
     char fields[256];
-    bool is_cut = bytes >= 2 && memcmp(head, "{\"", 2) == 0 && memchr(head, '\n', bytes) == NULL;
-    bool is_json = json_documents_are(head, bytes, fields, sizeof fields);
-    if (!is_json && !is_cut && !name_ends(source->path, ".jsonl")) return OK;
+    bool is_json =
+        json_documents_are(head, bytes, fields, sizeof fields) || is_named_as_json(source->path);
+    if (!is_json) return OK;
     return ERROR(STATUS_DATA,
                  "%s: JSON lines, not plain text; name the field that holds the text, as "
                  "--field=text%s%s; --input=text takes it as it is",

@@ -156,13 +156,32 @@ Status json_documents_read(TextStream *stream, const char *field, const Document
     return status;
 }
 
+/* Moves past bytes of `spaces`. */
+static void spaces_skip(const uint8_t **text, const uint8_t *end, const char *spaces) {
+    while (*text < end && **text != 0 && strchr(spaces, **text) != NULL) (*text)++;
+}
+
+/* An object whose line is longer than the text, or an array of objects. */
+static bool is_cut(const uint8_t *text, const uint8_t *end, const char *blank) {
+    bool is_array = text < end && *text == '[';
+    if (!is_array && memchr(text, '\n', (size_t)(end - text)) != NULL) return false;
+    if (is_array) spaces_skip(&text, end, "["), spaces_skip(&text, end, blank);
+    if (text == end || *text++ != '{') return false;
+    spaces_skip(&text, end, blank);
+    return text < end && *text == '"';
+}
+
 bool json_documents_are(const uint8_t *text, size_t bytes, char *fields, size_t capacity) {
-    const uint8_t *newline = memchr(text, '\n', bytes);
-    size_t length = newline == NULL ? bytes : (size_t)(newline - text);
-    json_error_t error;
-    json_t *object = json_loadb((const char *)text, length, JSON_FLAGS, &error);
+    static const char blank[] = " \t\r\n", mark[] = "\xEF\xBB\xBF";
+    const uint8_t *end = text + bytes;
     fields[0] = '\0';
+    spaces_skip(&text, end, mark);
+    spaces_skip(&text, end, blank);
+    const uint8_t *newline = memchr(text, '\n', (size_t)(end - text));
+    json_error_t error;
+    json_t *object = json_loadb(
+        (const char *)text, (size_t)((newline == NULL ? end : newline) - text), JSON_FLAGS, &error);
     if (json_is_object(object)) fields_write(object, true, fields, capacity);
     json_decref(object);
-    return fields[0] != '\0';
+    return fields[0] != '\0' || is_cut(text, end, blank);
 }

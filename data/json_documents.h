@@ -14,6 +14,8 @@
 NODISCARD Status json_documents_read(TextStream *stream, const char *field,
                                      const DocumentSink *sink);
 
-/* Whether text begins with a line that is a whole JSON object with a string in it; if so, writes
- * the names of such fields. */
+/* Whether text begins, behind spaces or the mark of UTF-8, with a line that is a whole JSON object
+ * with a string in it, with one that is longer than the text, or with an array of objects. Writes
+ * the names of the whole object's strings. An object that is spread over lines is one of a
+ * program's files. */
 bool json_documents_are(const uint8_t *text, size_t bytes, char *fields, size_t capacity);

@@ -34,6 +34,10 @@ BINARY = [
     ("llmc.bin", struct.pack("<256i", 20240520, 1, 0, *(0, ) * 253), "ready for data.train"),
     ("a.jsonl", '{"id": 7, "text": "words"}\n' * 3, "(fields of the first line: text)"),
     ("long.json", '{"text": "%s"}' % ("x" * 9000), "JSON lines, not plain text; name the field"),
+    ("spaced.json", '{ "text": "%s"}' % ("x" * 9000), "JSON lines, not plain text"),
+    ("marked.json", '\ufeff{"text": "words"}\n{"text": "more"}\n', "JSON lines, not plain text"),
+    ("array.json", '[\n  {\n    "text": "words"\n  }\n]\n', "JSON lines, not plain text"),
+    ("a.ndjson.gz", gzip.compress(b"words\n"), "JSON lines, not plain text"),
 ]
 
 
@@ -43,6 +47,9 @@ def what_is_no_text_is_refused(work):
         fails(65, name + ": ", write(work + "/d/" + name, data), out)
         fails(65, message, work + "/d/" + name, out)
     write(work + "/d/z.txt", "text\n")
+    for text in ('{\n  "name": "of a program"\n}\n', "{ a block }\n", '{"words"} in\nlines\n',
+                 "[{a: 1}]\n"):
+        works(write(work + "/p/package.json", text), out, ALL)
     fails(65, "a.bin: not text", work + "/d", out)
     works(work + "/d/nul", out, "--input=text", ALL)
     check(documents(work + "/out/train.h5") == ["some text\0and more"], "not as it is")
