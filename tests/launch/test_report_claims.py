@@ -185,6 +185,21 @@ def a_mean_names_the_seeds_that_failed():
     check("2 of 3 runs of batch 16 failed and are not in its mean." in told, told)
 
 
+def a_mean_names_the_global_batches_that_it_mixes():
+    directory = study("mixed_ranks")
+    points = [
+        point(directory, "b%d_%d" % (batch, seed), {"data.batch_size": batch, "seed": seed})
+        for batch in (4, 8) for seed in (1, 2)
+    ]
+    with open(points[1]["directory"] + "/plan.json", "w", encoding="utf-8") as file:
+        file.write('{"batch_size": 4, "world_size": 4, "tokens_per_step": 8000}')
+    write(directory, points, series=None)
+    report(directory, path=e2e.WORK)
+    told = [line for line in sentences(directory) if "tokens per step" in line]
+    equal(told, ["The mean of batch 4 mixes runs of 4.00 K and 8.00 K tokens per step, such as "
+                 "those of other ranks: they are no seeds of one config."])
+
+
 def every_finished_point_is_in_the_answer():
     """One without the key of the x axis; points that differ in a key that is tuned elsewhere."""
     directory = study("without_x")
@@ -287,6 +302,7 @@ if __name__ == "__main__":
              other_tokens_are_no_ruler, an_answer_has_the_unit_and_the_direction_of_its_metric,
              a_metric_that_no_run_has_is_said, a_budget_is_named_if_it_ended_the_runs,
              a_loss_that_is_not_finite_is_no_result,
-             a_mean_names_the_seeds_that_failed, every_finished_point_is_in_the_answer,
+             a_mean_names_the_seeds_that_failed, a_mean_names_the_global_batches_that_it_mixes,
+             every_finished_point_is_in_the_answer,
              limits_are_said_after_many_comparisons, tunings_are_reported,
              branches_show_the_critical_batch)

@@ -222,11 +222,25 @@ static void say_failed(Speaker *k) {
     }
 }
 
+/* Such as a study that went on with other ranks. */
+static void say_mixed(Speaker *k) {
+    for (size_t i = 0; i < k->n; i++) {
+        const Mark *m = &k->marks[i];
+        if (m->step_low < m->step_high)
+            say(k, SAY(k,
+                       "The mean of %s mixes runs of %s and %s tokens per step, such as those of "
+                       "other ranks: they are no seeds of one config.",
+                       mark_name(k, m), count_text(&k->s->arena, m->step_low),
+                       count_text(&k->s->arena, m->step_high)));
+    }
+}
+
 static void say_limits(Speaker *k) {
     size_t remarked = remarks_count(k->s), single = 0;
     if (k->cut > 0)
         say(k, SAY(k, "%zu more comparisons are left out; the summary has each mean.", k->cut));
     say_failed(k);
+    say_mixed(k);
     for (size_t i = 0; i < k->n; i++) single += k->marks[i].n == 1;
     if (rulers_differ(k->s))
         say(k, "The points were not evaluated on the same tokens with the same contexts (data.val, "

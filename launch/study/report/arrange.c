@@ -260,6 +260,8 @@ static void mark_add(Mark *mark, const Point *p, double value, double *values) {
     if (isnan(value) || !point_is(p, "done")) return;
     mark->low = mark->n == 0 ? value : fmin(mark->low, value);
     mark->high = mark->n == 0 ? value : fmax(mark->high, value);
+    mark->step_low = mark->n == 0 ? p->step_tokens : fmin(mark->step_low, p->step_tokens);
+    mark->step_high = mark->n == 0 ? p->step_tokens : fmax(mark->step_high, p->step_tokens);
     mark->remarked += *p->remark != '\0';
     values[mark->n++] = value;
 }

@@ -80,6 +80,7 @@ typedef struct Mark {
     int n;           /* those with a value */
     int remarked;    /* of those, points with a remark */
     double mean, low, high;
+    double step_low, step_high; /* their tokens per step, which seeds have in common */
     double half; /* mean +- half covers the true mean with probability CONFIDENCE; NaN for n < 2 */
     double deviation; /* of the values; NaN for n < 2 */
 } Mark;
