@@ -1,9 +1,9 @@
 /* Writes sweep.json, for the report and other tools. */
 #include "launch/base/text_file.h"
-#include "launch/config/field.h"
 #include "launch/study/metric.h"
 #include "launch/study/trunk.h"
 #include "launch/study/tuning.h"
+#include "launch/study/value_json.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -11,71 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* JSON cannot hold text that is not UTF-8. */
-static json_t *string_or_null(const char *text) {
-    json_t *value = text == NULL ? NULL : json_string(text);
-    return value == NULL ? json_null() : value;
-}
-
-static json_t *int_json(const Field *field, int64_t value) {
-    const char *word = field_word(field, value);
-    return word != NULL ? json_string(word) : json_integer(value);
-}
-
-static json_t *choices_json(const Field *field, const ConfigChoices *choices) {
-    json_t *list = json_array();
-    for (int i = 0; i < choices->count; i++)
-        json_array_append_new(list, json_string(field->names[choices->items[i]]));
-    return list;
-}
-
-/* A single path; NULL for other lists. */
-static const char *path_alone(const TokenPaths *paths) {
-    return paths->count == 1 && paths->weights == NULL ? paths->items[0] : NULL;
-}
-
-/* A key's value as a JSON type if there is one; otherwise the text in the config. */
-static json_t *value_json(const Field *field, const Config *config) {
-    const void *value = (const char *)config + field->offset;
-    if (field_is_unset(field, config)) return json_null();
-    switch (field->type) {
-    case FIELD_INT:
-    case FIELD_INT_OR_AUTO:
-    case FIELD_INT_OR_ALL: return int_json(field, *(const int64_t *)value);
-    case FIELD_U64: return json_integer((json_int_t) * (const uint64_t *)value);
-    case FIELD_FLOAT:
-    case FIELD_DURATION: return json_real(*(const double *)value);
-    case FIELD_BOOL: return json_boolean(*(const bool *)value);
-    case FIELD_ENUM_LIST: return choices_json(field, value);
-    case FIELD_PATHS:
-    case FIELD_MIXTURE:
-        if (path_alone(value) != NULL) return json_string(path_alone(value));
-        break;
-    case FIELD_STRING:
-    case FIELD_KEY: return string_or_null(*(const char *const *)value);
-    default: break;
-    }
-    char *text = field_text(field, config);
-    json_t *string = string_or_null(text);
-    free(text);
-    return string;
-}
-
 static json_t *values_json(const StudyPoint *point) {
     json_t *values = json_object();
     for (const char *const *key = point->keys; *key != NULL; key++)
-        json_object_set_new(values, *key, value_json(schema_find(*key), point->config));
+        json_object_set_new(values, *key, config_value_json(schema_find(*key), point->config));
     return values;
 }
 
 static json_t *point_json(const StudyPoint *point) {
     json_t *object = json_object();
-    json_object_set_new(object, "name", string_or_null(point->name));
-    json_object_set_new(object, "directory", string_or_null(point->directory));
+    json_object_set_new(object, "name", json_string_or_null(point->name));
+    json_object_set_new(object, "directory", json_string_or_null(point->directory));
     json_object_set_new(object, "values", values_json(point));
     json_object_set_new(object, "state", json_string(point_state_name(point->status.state)));
     json_object_set_new(object, "attempts", json_integer(point->status.attempts));
-    json_object_set_new(object, "message", string_or_null(point->status.message));
+    json_object_set_new(object, "message", json_string_or_null(point->status.message));
     if (isfinite(point->status.joules))
         json_object_set_new(object, "joules", json_real(point->status.joules));
     return object;
@@ -91,18 +41,18 @@ static void branch_add(const Study *study, const StudyPoint *point, json_t *obje
            *at = swept->unit_key == NULL ? json_string(fork->config->text) : json_null();
     json_object_set_new(branch, "at", at);
     json_object_set_new(branch, "tokens", json_integer(fork->cut.tokens));
-    json_object_set_new(branch, "run", string_or_null(trunk->directory));
+    json_object_set_new(branch, "run", json_string_or_null(trunk->directory));
     json_object_set_new(branch, "tolerance", json_real(swept->tolerance));
     json_object_set_new(object, "branch", branch);
 }
 
 static json_t *report_json(const ConfigReport *report) {
     json_t *object = json_object();
-    json_object_set_new(object, "metric", string_or_null(report->metric));
+    json_object_set_new(object, "metric", json_string_or_null(report->metric));
     json_object_set_new(object, "reduce",
                         json_string(config_name("report.reduce", (int)report->reduce)));
-    json_object_set_new(object, "x", string_or_null(report->x));
-    json_object_set_new(object, "series", string_or_null(report->series));
+    json_object_set_new(object, "x", json_string_or_null(report->x));
+    json_object_set_new(object, "series", json_string_or_null(report->series));
     return object;
 }
 
@@ -140,7 +90,7 @@ static json_t *tuning_json(const Study *study, const Tuning *t) {
     json_object_set_new(object, "keys", keys);
     json_object_set_new(object, "rungs", shares);
     json_object_set_new(object, "decided", json_boolean(t->is_decided));
-    json_object_set_new(object, "best", string_or_null(best));
+    json_object_set_new(object, "best", json_string_or_null(best));
     json_object_set_new(object, "edge", json_string(t->edge));
     json_object_set_new(object, "candidates", candidates);
     return object;
@@ -164,7 +114,7 @@ static json_t *study_json(const Study *study) {
     }
     json_object_set_new(slurm, "array", json_string(study->array_job));
     json_object_set_new(slurm, "report", json_string(study->report_job));
-    json_object_set_new(object, "study", string_or_null(study->config->name));
+    json_object_set_new(object, "study", json_string_or_null(study->config->name));
     json_object_set_new(object, "report", report_json(&study->config->report));
     json_object_set_new(object, "points", points);
     json_object_set_new(object, "slurm", slurm);

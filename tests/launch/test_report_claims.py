@@ -206,10 +206,11 @@ def every_finished_point_is_in_the_answer():
     write(directory, [
         point(directory, "a", {"optimizer.lr": 1e-4}, losses=(5, 4)),
         point(directory, "b", {"optimizer.lr": 3e-4}, losses=(5, 4.5)),
-        point(directory, "c", {"attention.backends": ["flash"]}, losses=(5, 3))
+        point(directory, "c", {"attention.backends": ["flash"]}, losses=(5, 3)),
+        {"name": "d", "directory": directory + "/d", "values": {"seed": 2}, "state": "waiting"}
     ], x="optimizer.lr")
     report(directory)
-    check("is 3.0000 nats (one seed), of flash at lr default" in sentences(directory)[0],
+    check("is 3.0000 nats (one seed), of flash at lr 0.0006;" in sentences(directory)[0],
           sentences(directory)[0])
     directory, points = study("listed_rates"), []
     tuning = tuning_of(directory, points, 4, 3e-3, [1e-3, 3e-3])

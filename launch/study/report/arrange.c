@@ -6,6 +6,7 @@
 #include "launch/study/report/results.h"
 #include "launch/study/report/text.h"
 #include "launch/study/statistics.h"
+#include "launch/study/value_json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -170,6 +171,26 @@ static const char *x_key_guess(const Results *s) {
 
 static bool is_batch(const char *key) { return is_key(key, "data.batch_size"); }
 
+static Status config_of(Results *s, const Point *p, Config **out) {
+    const char *path = arena_printf(&s->arena, "%s/config.yaml", p->directory);
+    *out = NULL;
+    return path == NULL ? OUT_OF_MEMORY("a report") : config_load(path, 0, NULL, out);
+}
+
+/* The points of a list may set different keys: x is then that of the resolved config, which a run
+ * has that has started. */
+static void x_complete(Results *s) {
+    bool has_own = s->x_key == NULL || is_batch(s->x_key); /* see x_number */
+    const Field *field = has_own ? NULL : schema_find(s->x_key);
+    for (size_t i = 0; i < s->n_points && field != NULL; i++) {
+        const Point *p = &s->points[i];
+        Config *config;
+        if (value_of(p, s->x_key) != NULL || failed(config_of(s, p, &config))) continue;
+        json_object_set_new(p->values, s->x_key, config_value_json(field, config));
+        config_destroy(&config);
+    }
+}
+
 static double x_number(const Results *s, const Point *p) {
     const json_t *value = s->x_key == NULL ? NULL : json_object_get(p->values, s->x_key);
     if (json_is_number(value)) return json_number_value(value);
@@ -179,8 +200,9 @@ static double x_number(const Results *s, const Point *p) {
 static bool x_is_category(const Results *s) {
     if (s->x_key == NULL || is_batch(s->x_key)) return false;
     for (size_t i = 0; i < s->n_points; i++) {
-        const json_t *value = json_object_get(s->points[i].values, s->x_key);
-        if (!json_is_number(value)) return true; /* or absent: "default" */
+        const json_t *value = value_of(&s->points[i], s->x_key);
+        bool waits = value == NULL && !point_is(&s->points[i], "done");
+        if (!json_is_number(value) && !waits) return true;
     }
     return false;
 }
@@ -220,9 +242,8 @@ static const char *budget_of(Results *s, const Config *config) {
 static void budget_find(Results *s) {
     const char *found = NULL;
     for (size_t i = 0; i < s->n_points; i++) {
-        Config *config = NULL;
-        const char *path = arena_printf(&s->arena, "%s/config.yaml", s->points[i].directory);
-        if (path == NULL || failed(config_load(path, 0, NULL, &config))) continue;
+        Config *config;
+        if (failed(config_of(s, &s->points[i], &config))) continue;
         const char *budget = budget_of(s, config);
         config_destroy(&config);
         if (found != NULL && strcmp(found, budget) != 0) return;
@@ -233,6 +254,7 @@ static void budget_find(Results *s) {
 
 Status results_arrange(Results *s) {
     if (s->x_key == NULL) s->x_key = x_key_guess(s);
+    x_complete(s);
     s->series_names = arena_alloc(&s->arena, s->n_points * sizeof *s->series_names);
     json_t *keys = keys_of_series(s);
     Index index = {.names = s->series_names, .count = &s->n_series};
