@@ -69,7 +69,7 @@ typedef struct Sharding {
     bool is_sharded;
 } Sharding;
 
-enum { PARAMETERS_MAX_GROUPS = 16, PARAMETERS_MAX_STATES = 8 };
+enum { PARAMETERS_MAX_GROUPS = 40, PARAMETERS_MAX_STATES = 8 };
 
 /* Kinds of state, which a checkpoint stores by name: 0, the weights (the masters if there are any),
  * then the states of the optimizers. */

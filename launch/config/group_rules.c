@@ -27,7 +27,10 @@ static Status read_optimizer(const YamlNode *node, ConfigMatrices *out) {
 }
 
 static Status read_key(const YamlNode *node, GroupRule *rule) {
-    if (strcmp(node->key, "optimizer") == 0) return read_optimizer(node, &rule->optimizer);
+    if (strcmp(node->key, "optimizer") == 0) {
+        rule->has_optimizer = true;
+        return read_optimizer(node, &rule->optimizer);
+    }
     if (strcmp(node->key, "lr") == 0) return read_number(node, 1000, false, &rule->values.lr);
     if (strcmp(node->key, "betas") == 0) return read_betas(node, rule->values.betas);
     if (strcmp(node->key, "weight_decay") == 0)

@@ -8,7 +8,8 @@
 enum { GROUP_RULES_MAX = 8 };
 
 typedef struct GroupRule {
-    const char *match; /* such as h.*.mlp.*; borrowed from the node */
+    const char *match;  /* such as h.*.mlp.*; borrowed from the node */
+    bool has_optimizer; /* else that of the kind of each parameter */
     ConfigMatrices optimizer;
     ConfigGroup values;
     Place place; /* of `match` */

@@ -272,7 +272,8 @@ const Field schema[] = {
 
     {"optimizer.groups", FIELD_MAPS, NULL, ANY, AT(optimizer.groups), MUST,
      "further groups of parameters, which come first: maps of match, a pattern of names such as "
-     "h.*.mlp.*, and of optimizer, lr, betas, weight_decay"},
+     "h.*.mlp.*, and of optimizer, lr, betas, weight_decay; what is left out is as without the group, "
+     "by the kind of each parameter"},
     {"optimizer.beta2_half_life", FIELD_INT, NULL, FROM(1, MANY), AT(optimizer.beta2_half_life),
      MUST, "tokens after which AdamW's second moment forgets half of a gradient; sets the second of "
      "optimizer.betas for any batch"},

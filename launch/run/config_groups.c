@@ -36,24 +36,26 @@ double config_beta2(const Config *config, double tokens) {
     return o->beta2_half_life == 0 ? o->betas[1] : exp2(-tokens / (double)o->beta2_half_life);
 }
 
-static Status rules_add(const ConfigOptimizer *o, const GroupOptions *adamw,
+/* Muon, or AdamW, for a parameter of this kind: what the rule says, else as without it. */
+static bool has_muon(const ConfigOptimizer *o, const GroupRule *rule, ParameterKind kind) {
+    if (rule->has_optimizer) return rule->optimizer == CONFIG_MATRICES_MUON;
+    return kind == PARAMETER_MATRIX && o->matrices == CONFIG_MATRICES_MUON;
+}
+
+/* What a rule leaves out is that of the kind of each parameter that it matches. */
+static Status rules_add(const ConfigOptimizer *o, const GroupOptions adamw[PARAMETER_KINDS],
                         Parameters *parameters) {
     GroupRule rules[GROUP_RULES_MAX];
     int count;
     TRY(group_rules_read(o->groups, rules, &count));
     for (int i = 0; i < count; i++) {
-        bool has_muon = rules[i].optimizer == CONFIG_MATRICES_MUON;
-        GroupOptions group = has_muon ? muon_group(o) : *adamw;
-        group_override(&group, &rules[i].values, o->lr);
-        TRY(parameters_add_group(
-            parameters, (ParameterGroup){.name = rules[i].match,
-                                         .pattern = rules[i].match,
-                                         .kinds = ~0u,
-                                         .optimizer = group.optimizer,
-                                         .options = group.options,
-                                         .shard = has_muon ? SHARD_TENSORS : SHARD_ELEMENTS,
-                                         .lr_scale = group.lr_scale,
-                                         .weight_decay = group.weight_decay}));
+        GroupOptions kinds[PARAMETER_KINDS];
+        for (int kind = 0; kind < PARAMETER_KINDS; kind++) {
+            bool muon = has_muon(o, &rules[i], (ParameterKind)kind);
+            kinds[kind] = muon ? muon_group(o) : adamw[kind];
+            group_override(&kinds[kind], &rules[i].values, o->lr);
+        }
+        TRY(groups_add(parameters, rules[i].match, kinds));
     }
     return OK;
 }
@@ -64,20 +66,38 @@ Status config_groups_add(const Config *config, double tokens, Parameters *parame
         .beta1 = o->betas[0], .beta2 = config_beta2(config, tokens), .eps = o->eps};
     GroupOptions kinds[PARAMETER_KINDS];
     groups_adamw(kinds, options, o->weight_decay);
-    TRY(rules_add(o, &kinds[PARAMETER_MATRIX], parameters));
     group_override(&kinds[PARAMETER_EMBEDDING], &o->embeddings, o->lr);
     group_override(&kinds[PARAMETER_HEAD], &o->head, o->lr);
     group_override(&kinds[PARAMETER_VECTOR], &o->vectors, o->lr);
+    TRY(rules_add(o, kinds, parameters));
     if (o->matrices == CONFIG_MATRICES_MUON) kinds[PARAMETER_MATRIX] = muon_group(o);
-    return groups_add(parameters, kinds);
+    return groups_add(parameters, NULL, kinds);
 }
 
 static bool matches(const GroupRule *rule, const Parameter *parameter) {
     return fnmatch(rule->match, parameter->name, 0) == 0;
 }
 
+/* Muon updates no vectors and has no betas. */
+static Status muon_check(const ConfigOptimizer *o, const GroupRule *rule,
+                         const Parameter *parameter) {
+    ParameterKind kind = parameter_kind(parameter);
+    if (!has_muon(o, rule, kind)) return OK;
+    if (kind == PARAMETER_VECTOR)
+        return PLACE_ERROR(rule->place,
+                           "muon updates matrices, and '%s' is a vector; give it another group, "
+                           "or match *.weight of linear layers alone",
+                           parameter->name);
+    if (isnan(rule->values.betas[0])) return OK;
+    return PLACE_ERROR(rule->place,
+                       "'betas' are AdamW's, and '%s' has muon by optimizer.matrices; give the "
+                       "group optimizer: adamw, or match other parameters",
+                       parameter->name);
+}
+
 /* The parameters of one rule, which follows `earlier` others. */
-static Status rule_check(const GroupRule *rules, int earlier, const Parameters *parameters) {
+static Status rule_check(const ConfigOptimizer *o, const GroupRule *rules, int earlier,
+                         const Parameters *parameters) {
     const GroupRule *rule = &rules[earlier];
     int found = 0;
     for (int i = 0; i < parameters->count; i++) {
@@ -91,13 +111,7 @@ static Status rule_check(const GroupRule *rules, int earlier, const Parameters *
                                    "narrower",
                                    rules[other].match, rule->match, parameter->name);
         }
-        if (rule->optimizer == CONFIG_MATRICES_MUON &&
-            parameter_kind(parameter) == PARAMETER_VECTOR)
-            return PLACE_ERROR(
-                rule->place,
-                "muon updates matrices, and '%s' is a vector; give it another group, "
-                "or match *.weight of linear layers alone",
-                parameter->name);
+        TRY(muon_check(o, rule, parameter));
     }
     if (found > 0) return OK;
     return PLACE_ERROR(rule->place, "the group matches no parameter; the first is '%s'",
@@ -108,6 +122,6 @@ Status config_groups_check(const Config *config, const Parameters *parameters) {
     GroupRule rules[GROUP_RULES_MAX];
     int count;
     TRY(group_rules_read(config->optimizer.groups, rules, &count));
-    for (int i = 0; i < count; i++) TRY(rule_check(rules, i, parameters));
+    for (int i = 0; i < count; i++) TRY(rule_check(&config->optimizer, rules, i, parameters));
     return OK;
 }

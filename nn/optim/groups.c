@@ -25,7 +25,8 @@ static bool may_share(const GroupOptions *a, const GroupOptions *b) {
            a->weight_decay == b->weight_decay;
 }
 
-Status groups_add(Parameters *parameters, const GroupOptions kinds[PARAMETER_KINDS]) {
+Status groups_add(Parameters *parameters, const char *pattern,
+                  const GroupOptions kinds[PARAMETER_KINDS]) {
     static const char *const names[] = {[PARAMETER_MATRIX] = "matrices",
                                         [PARAMETER_EMBEDDING] = "embeddings",
                                         [PARAMETER_HEAD] = "head",
@@ -33,7 +34,8 @@ Status groups_add(Parameters *parameters, const GroupOptions kinds[PARAMETER_KIN
     unsigned added = 0;
     for (int kind = 0; kind < PARAMETER_KINDS; kind++) {
         const GroupOptions *k = &kinds[kind];
-        ParameterGroup group = {.name = names[kind],
+        ParameterGroup group = {.name = pattern == NULL ? names[kind] : pattern,
+                                .pattern = pattern,
                                 .optimizer = k->optimizer,
                                 .options = k->options,
                                 .lr_scale = k->lr_scale,

@@ -114,14 +114,29 @@ def groups_by_name():
     check(losses(slow)[STEPS] != losses(fast)[STEPS], "a group's learning rate has no effect")
 
 
+def groups_keep_what_they_leave_out():
+    """A group without a value takes that of the kind of its parameters: a pattern that says nothing
+    changes no bit, and one with Muon's own lr leaves matrices to Muon."""
+    for name, changes, groups in (
+            ("plain", {"optimizer__weight_decay": 10}, [{"match": "*.bias"}]),
+            ("kinds", NORMUON, [{"match": "w?e.weight"}, {"match": "h.0.*"}]),
+            ("muon", MUON, [{"match": "h.*.c_*.weight", "lr": 0.02}])):
+        wanted = run_of("muon_none_" + name, 1, 8, 1, **changes)
+        got = run_of("muon_said_" + name, 1, 8, 1, **changes, optimizer__groups=groups)
+        equal(losses(got), losses(wanted), name)
+
+
 def bad_groups_are_refused():
     for groups, wanted in (
             ([{"match": "h.9.*"}], "the group matches no parameter; the first is 'wte.weight'"),
             ([{"match": "*", "optimizer": "muon"}], "muon updates matrices, and 'h.0.ln_1.weight'"),
             ([{"match": "*.short_conv.*", "optimizer": "muon"}],
              "muon updates matrices, and 'h.0.mlp.short_conv.weight' is a vector"),
+            ([{"match": "h.0.mlp.c_*.weight", "betas": [0.9, 0.95]}],
+             "'betas' are AdamW's, and 'h.0.mlp.c_fc.weight' has muon by optimizer.matrices"),
             ([{"match": "wte*"}, {"match": "w*"}], "'wte*' and 'w*' both match 'wte.weight'")):
-        path = config("muon_bad", optimizer={"groups": groups}, model__short_conv__mlp=2)
+        path = config("muon_bad", optimizer={"groups": groups, "matrices": "muon"},
+                      model__short_conv__mlp=2)
         for arguments in (["--plan"], []):
             done = run("train", path, *arguments)
             equal(done.code, 78, "exit code: %r" % done)
@@ -131,4 +146,4 @@ def bad_groups_are_refused():
 
 if __name__ == "__main__":
     main(sharding_changes_no_bit, resumes_on_any_ranks, killed_and_resumed, a_rank_keeps_its_part,
-         learns, groups_by_name, bad_groups_are_refused)
+         learns, groups_by_name, groups_keep_what_they_leave_out, bad_groups_are_refused)

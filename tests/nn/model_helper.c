@@ -58,7 +58,7 @@ Status model_record(const ModelOptions *options, TestModel *out) {
     if (options->matrices != NULL)
         kinds[PARAMETER_MATRIX] =
             (GroupOptions){options->matrices, options->matrix_options, 1, options->weight_decay};
-    TRY(groups_add(out->parameters, kinds));
+    TRY(groups_add(out->parameters, NULL, kinds));
     TRY(model_create(&options->config, out->parameters, &out->model));
     if (options->float8 != NULL)
         TRY(float8_create(options->float8, out->model, out->parameters, &out->f8));

@@ -198,7 +198,7 @@ static void shards(void) {
         parameters->sharding = (Sharding){.rank = rank, .ranks = RANKS, .is_sharded = true};
         GroupOptions kinds[PARAMETER_KINDS];
         groups_adamw(kinds, (OptimizerOptions){0}, 0.1);
-        CHECK_OK(groups_add(parameters, kinds));
+        CHECK_OK(groups_add(parameters, NULL, kinds));
         CHECK_OK(model_create(&gpt_config, parameters, &model));
         int64_t whole = tensor_count(parameters->weights->flat);
         CHECK(tensor_count(parameters->states[0].section->flat) * RANKS == whole &&

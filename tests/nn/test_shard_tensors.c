@@ -24,7 +24,7 @@ static bool layout_create(int rank, int ranks, bool is_sharded, int64_t C, Layou
         !CHECK_OK(parameters_create(out->store, DTYPE_F32, true, &out->parameters)))
         return false;
     out->parameters->sharding = (Sharding){rank, ranks, is_sharded};
-    return CHECK_OK(groups_add(out->parameters, kinds)) &&
+    return CHECK_OK(groups_add(out->parameters, NULL, kinds)) &&
            CHECK_OK(model_create(&config, out->parameters, &out->model));
 }
 
