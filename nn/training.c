@@ -138,6 +138,7 @@ static NoiseSample noise_units(const TrainingOptions *o, int64_t accumulation) {
     if (!o->measures_noise || sample.batch < 2) return sample;
     sample.unit = is_one ? 1 : o->B;
     sample.units = is_one ? o->B : o->ranks;
+    sample.part = is_one ? NOISE_PART_NORMS : NOISE_PART_ALL;
     return sample;
 }
 

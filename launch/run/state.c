@@ -95,6 +95,9 @@ static void measures_load(const CheckpointFile *file, Progress *p) {
                      !failed(checkpoint_read_f64(file, "noise_square", &noise->square)) &&
                      !failed(checkpoint_read_i64(file, "noise_samples", &noise->samples));
     if (!has_noise) *noise = (NoiseScale){0};
+    int64_t part;
+    if (has_noise && !failed(checkpoint_read_i64(file, "noise_part", &part)))
+        noise->part = (NoisePart)part;
     if (failed(checkpoint_read_f64(file, "joules", &p->joules)) && p->step > 0)
         p->joules = (double)NAN;
 }

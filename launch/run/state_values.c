@@ -29,6 +29,7 @@ void state_values_set(StateValues *values, const Experiment *e, const Progress *
     list[n++] = value_f64("noise_variance", p->noise.variance);
     list[n++] = value_f64("noise_square", p->noise.square);
     list[n++] = value_i64("noise_samples", p->noise.samples);
+    list[n++] = value_i64("noise_part", p->noise.part);
     list[n++] = value_f64("joules", p->joules);
     list[n++] = value_i64("seed", (int64_t)e->config->seed);
     list[n++] = value_i64("world_size", world_size(e->world));

@@ -3,7 +3,7 @@
 
 #include "launch/run/state.h"
 
-enum { STATE_VALUES_MAX = 20 + DATA_IDENTITY_VALUES };
+enum { STATE_VALUES_MAX = 21 + DATA_IDENTITY_VALUES };
 
 typedef struct StateValues {
     CheckpointValue list[STATE_VALUES_MAX];

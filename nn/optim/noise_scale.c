@@ -14,6 +14,8 @@ void noise_scale_add(NoiseScale *scale, const NoiseSample *s) {
     double square = (batch * of_batch - unit * of_unit) / (batch - unit),
            variance = (of_unit - of_batch) / (1 / unit - 1 / batch);
     if (!isfinite(square) || !isfinite(variance)) return;
+    if (scale->part != NOISE_PART_UNKNOWN && scale->part != s->part) *scale = (NoiseScale){0};
+    scale->part = s->part;
     double weight = weight_of_sample(++scale->samples);
     scale->square += weight * (square - scale->square);
     scale->variance += weight * (variance - scale->variance);

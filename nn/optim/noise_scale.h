@@ -21,10 +21,14 @@
 
 enum { NOISE_WINDOW = 10 };
 
+/* The parameters of the gradients. Those of norm layers alone give another noise scale than all. */
+typedef enum NoisePart { NOISE_PART_UNKNOWN, NOISE_PART_NORMS, NOISE_PART_ALL } NoisePart;
+
 /* The averages; zeros: no samples yet. */
 typedef struct NoiseScale {
     double variance, square; /* tr(Sigma), |G|^2 */
     int64_t samples;
+    NoisePart part; /* unknown: that of the next sample */
 } NoiseScale;
 
 /* One step. The contribution of a unit is its part of the gradient of the step, the mean over all
@@ -33,9 +37,11 @@ typedef struct NoiseSample {
     int64_t unit, batch, units; /* sequences of a unit, of the step; units that are measured */
     double unit_norm; /* sqrt of the sum, over these units, of the squared norms of contributions */
     double norm;      /* of the gradient of the step */
+    NoisePart part;
 } NoiseSample;
 
-/* Adds a sample; ignores one that is not finite. */
+/* Adds a sample; ignores one that is not finite. The averages start anew with one of another part.
+ */
 void noise_scale_add(NoiseScale *scale, const NoiseSample *sample);
 
 /* B_noise; NaN if there is no sample or an average is not positive. */

@@ -49,6 +49,20 @@ def goes_on_after_a_resume():
     equal(noise(cut), noise(whole), "the noise scale after a resume")
 
 
+def starts_anew_with_other_gradients():
+    """Sequences are measured by the norm layers, micro-batches by all parameters: after a change
+    the average is as if nothing was measured before."""
+    after = []
+    for name, interval in ("other_units", 2), ("other_units_off", 0):
+        run_of(name, data__batch_size=2, noise_scale__interval=interval,
+               training__gradient_accumulation_steps=2)
+        values = noise(run_of(name, steps=STEPS + 20, again=True, data__batch_size=4,
+                              training__gradient_accumulation_steps=1))
+        after.append({step: value for step, value in values.items() if step > STEPS + 1})
+    equal(after[0], after[1], "the noise scale")
+    check(after[0], "none after the change")
+
+
 def energy_of_the_packages():
     """A counter that only grows: the time since the start of the machine."""
     zone = os.path.join(WORK, "powercap", "intel-rapl:0")
@@ -71,4 +85,5 @@ def energy_of_the_packages():
     check("joules" not in summary(directory), "joules of a run that was not measured whole")
 
 
-main(every_kind_of_unit, shards_measure_the_same, goes_on_after_a_resume, energy_of_the_packages)
+main(every_kind_of_unit, shards_measure_the_same, goes_on_after_a_resume,
+     starts_anew_with_other_gradients, energy_of_the_packages)
