@@ -191,14 +191,16 @@ static Tensor *qkv_forward(Program *p, const Attention *attn, const ModelConfig 
                      &options);
 }
 
+int64_t attn_window(const Attention *attn, const LayerPattern *windows) {
+    return windows == NULL ? attn->window : layer_pattern_at(windows, attn->layer);
+}
+
 Tensor *attn_forward(Program *p, const Attention *attn, const ModelConfig *config, Tensor *x,
                      const ForwardContext *context) {
-    int64_t window =
-        context->windows == NULL ? attn->window : layer_pattern_at(context->windows, attn->layer);
     AttentionOptions options = {.choice = context->attention,
                                 .NH = config->NH,
                                 .NH_kv = config->NH_kv,
-                                .window = window,
+                                .window = attn_window(attn, context->windows),
                                 .scale = config->attention_scale,
                                 .softcap = config->attention_softcap,
                                 .dropout = context->dropout,

@@ -84,6 +84,9 @@ Tensor *linear_forward(Program *p, const Linear *linear, Tensor *x);
 /* residual.sum += residual.branch; returns its norm. */
 Tensor *norm_forward(Program *p, const Norm *norm, const ModelConfig *config, Residual *residual);
 
+/* `windows`: of a phase; NULL: the model's. */
+int64_t attn_window(const Attention *attn, const LayerPattern *windows);
+
 /* Branches (B, T, C) -> (B, T, C), with their short convolutions. */
 Tensor *attn_forward(Program *p, const Attention *attn, const ModelConfig *config, Tensor *x,
                      const ForwardContext *context);

@@ -122,11 +122,12 @@ static int64_t looked_up(const Model *model) {
     return n;
 }
 
-double model_flops_per_token(const Model *model, const Parameters *parameters) {
+double model_flops_per_token(const Model *model, const Parameters *parameters,
+                             const LayerPattern *windows) {
     const ModelConfig *c = &model->config;
     int64_t keys = 0;
     for (int64_t i = 0; i < c->L; i++) {
-        int64_t window = model->blocks[i].attn.window;
+        int64_t window = attn_window(&model->blocks[i].attn, windows);
         keys += window == 0 || window > c->T ? c->T : window;
     }
     double N = (double)(parameters_count(parameters) - looked_up(model));

@@ -26,6 +26,7 @@ Tensor *model_forward(Program *p, const Model *model, Tensor *tokens,
 void model_logits_row(const ModelConfig *config, const float *padded, float *out);
 
 /* Floating-point operations of forward and backward per token: 6 N + 12 NH HS sum(keys), N without
- * the parameters that are looked up, keys = min(T, window) in each layer. Source: Chowdhery et al.,
- * arXiv:2204.02311, appendix B. */
-double model_flops_per_token(const Model *model, const Parameters *parameters);
+ * the parameters that are looked up, keys = min(T, window) in each layer. `windows`: of this phase;
+ * NULL: the model's. Source: Chowdhery et al., arXiv:2204.02311, appendix B. */
+double model_flops_per_token(const Model *model, const Parameters *parameters,
+                             const LayerPattern *windows);

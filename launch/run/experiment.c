@@ -299,6 +299,11 @@ int64_t experiment_accumulation(const Experiment *e) {
     return experiment_phases(e).list[e->phase].accumulation;
 }
 
+double experiment_flops_per_token(const Experiment *e) {
+    return model_flops_per_token(e->recorded.model, e->recorded.parameters,
+                                 experiment_phases(e).list[e->phase].windows);
+}
+
 int64_t experiment_tokens_per_step(const Experiment *e) {
     return micro_tokens(e) * experiment_accumulation(e);
 }

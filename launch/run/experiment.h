@@ -100,5 +100,8 @@ int64_t experiment_accumulation(const Experiment *e);
 /* Tokens of an optimizer step of the current phase: ranks x batch_size x accumulation x T. */
 int64_t experiment_tokens_per_step(const Experiment *e);
 
+/* Of the model, with the windows of the current phase (nn/model.h). */
+double experiment_flops_per_token(const Experiment *e);
+
 /* The model of a config, with padded vocabulary. */
 ModelConfig experiment_model_config(const Config *config, int64_t vocab_size);

@@ -57,8 +57,7 @@ static double predicted_mfu(const Experiment *e, double seconds) {
     double peak = e->device->peak_flops * (double)experiment_ranks(e),
            tokens = (double)experiment_tokens_per_step(e);
     if (peak <= 0) return 0;
-    return model_flops_per_token(e->recorded.model, e->recorded.parameters) * tokens / seconds /
-           peak;
+    return experiment_flops_per_token(e) * tokens / seconds / peak;
 }
 
 static void ceilings_print(const Experiment *e, FILE *file) {

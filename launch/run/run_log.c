@@ -95,10 +95,7 @@ static Metric step_metric(Run *run) {
     metric.tok_per_s = tokens / (steps > 0 ? steps : 1) / seconds;
     metric.noise_scale = run_noise_tokens(run);
     metric.tok_per_joule = tokens / (run->progress.joules - run->logged_joules);
-    if (peak > 0)
-        metric.mfu = metric.tok_per_s *
-                     model_flops_per_token(run->e.recorded.model, run->e.recorded.parameters) /
-                     peak;
+    if (peak > 0) metric.mfu = metric.tok_per_s * experiment_flops_per_token(&run->e) / peak;
     return metric;
 }
 

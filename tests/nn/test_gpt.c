@@ -173,8 +173,12 @@ static void flops_of_gpt2(void) {
     CHECK_OK(parameters_create(store, DTYPE_F32, false, &parameters));
     CHECK_OK(model_create(&config, parameters, &model));
     CHECK(parameters_count(parameters) == 124439808); /* as Hugging Face counts it */
-    CHECK_CLOSE(model_flops_per_token(model, parameters),
-                6.0 * (124439808 - 786432) + 12.0 * 12 * 768 * 1024, 1e-15);
+    const double products = 6.0 * (124439808 - 786432);
+    CHECK_CLOSE(model_flops_per_token(model, parameters, NULL), products + 12.0 * 12 * 768 * 1024,
+                1e-15);
+    const LayerPattern windows = {.items = {128, 0, 4096}, .count = 3};
+    CHECK_CLOSE(model_flops_per_token(model, parameters, &windows),
+                products + 12.0 * 768 * (4 * 128 + 8 * 1024), 1e-15);
     model_destroy(&model);
     parameters_destroy(&parameters);
     store_destroy(&store);
