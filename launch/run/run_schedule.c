@@ -45,6 +45,58 @@ static double reference_scale(const Experiment *e) {
     return pow(tokens / (double)reference->batch_tokens, reference->exponent);
 }
 
+/* Steps of this many tokens until both limits; 0: no such limit. */
+static double steps_until(double steps, double tokens, RunPosition at, double each) {
+    double left = INFINITY;
+    if (steps > 0) left = lesser(left, ceil(steps - (double)at.step));
+    if (tokens > 0) left = lesser(left, ceil((tokens - (double)at.tokens) / each));
+    return fmax(left, 0);
+}
+
+static double steps_until_phase(const ConfigStop *stop, const ConfigLength *from, RunPosition at,
+                                double each) {
+    double share = from->percent / 100;
+    if (share > 0)
+        return steps_until(share * (double)stop->steps, share * (double)stop->tokens, at, each);
+    return steps_until((double)from->steps, (double)from->tokens, at, each);
+}
+
+/* Where the run ends by steps or tokens, phase by phase from here on. */
+static RunPosition run_end(const Experiment *e, RunPosition at) {
+    const ConfigStop *stop = &e->config->training.stop;
+    Phases phases = experiment_phases(e);
+    Experiment then = *e;
+    double to_end, to_next;
+    then.phase = phases_at(&phases, stop, at);
+    do {
+        double each = (double)experiment_tokens_per_step(&then);
+        to_end = steps_until((double)stop->steps, (double)stop->tokens, at, each);
+        to_next = ++then.phase == phases.count
+                      ? INFINITY
+                      : steps_until_phase(stop, &phases.from[then.phase], at, each);
+        double steps = lesser(to_end, to_next);
+        at.step += (int64_t)steps;
+        at.tokens += (int64_t)(steps * each);
+    } while (to_next < to_end);
+    return at;
+}
+
+/* The decay at the end of the run. Steps and tokens are not proportional during a batch_schedule:
+ * a decay in the other unit than the end's is as long as the same part of what is left. */
+static double decay_steps(const Experiment *e, RunPosition at, double steps) {
+    const Config *c = e->config;
+    const ConfigLength *decay = &c->lr_scheduler.decay;
+    double length = length_steps(e, at, decay, steps);
+    if (c->lr_scheduler.shape != SCHEDULE_WSD || c->training.batch_schedule.count < 2 ||
+        c->training.stop.time > 0 || decay->percent > 0)
+        return length;
+    RunPosition end = run_end(e, at);
+    if (end.step <= at.step) return length;
+    double part = decay->tokens > 0 ? (double)decay->tokens / (double)(end.tokens - at.tokens)
+                                    : (double)decay->steps / (double)(end.step - at.step);
+    return part * (steps - (double)at.step);
+}
+
 Schedule run_schedule(const Experiment *e, RunPosition at) {
     const ConfigSchedule *s = &e->config->lr_scheduler;
     double steps = run_steps(e, at), scale = reference_scale(e);
@@ -52,7 +104,7 @@ Schedule run_schedule(const Experiment *e, RunPosition at) {
                       .lr = e->config->optimizer.lr * scale,
                       .min_lr = s->min_lr * scale,
                       .warmup = length_steps(e, at, &s->warmup, steps),
-                      .decay = length_steps(e, at, &s->decay, steps),
+                      .decay = decay_steps(e, at, steps),
                       .steps = steps};
 }
 

@@ -6,7 +6,8 @@
  * the share of the time limit that has passed, so the schedule ends with the run, whatever the
  * clock does. The estimate follows from two values of the checkpoint, `step` and `train_s`, so a
  * resumed run goes on with it. Rank 0's clock decides. With training.batch_schedule tokens are
- * counted as steps in the same way, by the mean tokens of a step so far. */
+ * counted as steps in the same way, by the mean tokens of a step so far; the decay of wsd in steps
+ * or tokens starts that long before the end that the phases give. */
 #pragma once
 
 #include "launch/run/experiment.h"

@@ -104,6 +104,35 @@ static void a_schedule_ends_with_its_budget(void) {
     }
 }
 
+/* 256 tokens a step up to `grows`, then 1024: the first step below the peak, and the fall a step.
+ */
+static void check_decay(const char *text, int64_t grows, int64_t end, int64_t first, double fall) {
+    Config *config = LOAD(text);
+    if (config == NULL) return;
+    Experiment e = experiment_of(config);
+    int64_t tokens = 0;
+    for (int64_t step = 0; step < end; step++) {
+        RunPosition at = {.step = step, .tokens = tokens};
+        e.phase = step >= grows;
+        Schedule s = run_schedule(&e, at);
+        double wanted = step <= first ? 1 : 1 - fall * (double)(step - first);
+        CHECK_CLOSE(schedule_lr(&s, step) / config->optimizer.lr, wanted, 1e-9);
+        tokens += experiment_tokens_per_step(&e);
+    }
+    config_destroy(&config);
+}
+
+static void a_decay_is_that_long_before_the_end(void) {
+#define GROWING(stop, from, decay)                                                                 \
+    "data: {train: t.bin}\ntraining: {stop: {" stop "}, batch_schedule: [[0, 256], [" from         \
+    ", 1024]]}\nlr_scheduler: {shape: wsd, warmup: 0, min_lr: 0, decay: " decay "}\n"
+    check_decay(GROWING("tokens: 25600", "50%", "10"), 50, 63, 53, 0.1);
+    check_decay(GROWING("tokens: 25600", "50", "10"), 50, 63, 53, 0.1);
+    check_decay(GROWING("tokens: 25600", "12800 tokens", "10"), 50, 63, 53, 0.1);
+    check_decay(GROWING("steps: 63", "50", "10240 tokens"), 50, 63, 53, 0.1);
+    check_decay(GROWING("steps: 63", "50", "10"), 50, 63, 53, 0.1);
+}
+
 static void rates_follow_the_batch(void) {
     Config *config = LOAD(RUN(
         "steps: 10", "warmup: 1, decay: 10, min_lr: 1e-4") "optimizer: {lr: 1e-3, lr_reference: "
@@ -168,6 +197,7 @@ int main(int argc, char **argv) {
     const Test tests[] = {TEST(lengths_in_all_units),
                           TEST(time_is_predicted_then_measured),
                           TEST(a_schedule_ends_with_its_budget),
+                          TEST(a_decay_is_that_long_before_the_end),
                           TEST(rates_follow_the_batch),
                           TEST(rates_are_said),
                           TEST(a_schedule_that_does_not_fit_is_said)};
