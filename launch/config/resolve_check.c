@@ -127,6 +127,16 @@ static Status check_decay(const YamlNode *root, const Config *config) {
         sign, most, sign);
 }
 
+/* `run`: its length in this unit; 0: unknown. */
+static Status check_overlap(const YamlNode *root, int64_t warmup, int64_t decay, int64_t run,
+                            const char *unit) {
+    if (run == 0 || warmup + decay <= run) return OK;
+    return PLACE_ERROR(place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
+                       "'lr_scheduler.warmup' (%lld) and 'lr_scheduler.decay' (%lld) overlap; "
+                       "the run has %lld %s",
+                       (long long)warmup, (long long)decay, (long long)run, unit);
+}
+
 static Status check_wsd(const YamlNode *root, const Config *config) {
     const ConfigLength *warmup = &config->lr_scheduler.warmup, *decay = &config->lr_scheduler.decay;
     const YamlNode *given = node_find_path(root, "lr_scheduler.decay");
@@ -139,13 +149,10 @@ static Status check_wsd(const YamlNode *root, const Config *config) {
                            "'lr_scheduler.warmup' (%g%%) and 'lr_scheduler.decay' (%g%%) overlap; "
                            "together they are at most 100%%",
                            warmup->percent, decay->percent);
-    int64_t steps = config->training.stop.steps, taken = warmup->steps + decay->steps;
-    if (steps > 0 && taken > steps && warmup->percent + decay->percent == 0)
-        return PLACE_ERROR(place_of(root, "lr_scheduler.decay", "lr_scheduler.warmup"),
-                           "'lr_scheduler.warmup' (%lld) and 'lr_scheduler.decay' (%lld) overlap; "
-                           "the run has %lld steps",
-                           (long long)warmup->steps, (long long)decay->steps, (long long)steps);
-    return OK;
+    if (warmup->percent + decay->percent > 0) return OK;
+    const ConfigStop *stop = &config->training.stop;
+    TRY(check_overlap(root, warmup->steps, decay->steps, stop->steps, "steps"));
+    return check_overlap(root, warmup->tokens, decay->tokens, stop->tokens, "tokens");
 }
 
 static Status check_schedule(const YamlNode *root, const Config *config) {
