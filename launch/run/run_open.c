@@ -114,7 +114,9 @@ static Status samples_open(Run *run) {
 static Status logs_open(Run *run, const char *resume) {
     Config resolved = config_resolved(run->e.config, &run->e.resolved);
     char *text = config_text(&resolved), path[PATH_BYTES];
-    const ResumedAt resumed_at = {run->progress.step, run->progress.evaluated_step};
+    /* Losses on other tokens than those of now must not be compared with them. */
+    const ResumedAt resumed_at = {
+        run->progress.step, run->progress.best_is_dropped ? -1 : run->progress.evaluated_step};
     if (text == NULL) return OUT_OF_MEMORY("the config's text");
     Status status = OK;
     TRY_ELSE(status, newer_set_aside(run, resume), done);
@@ -197,7 +199,9 @@ Status run_open(Run *run, const char *resume) {
         metrics_say(run->metrics, "changed since it was saved: %s", run->changes);
     }
     if (run->progress.best_is_dropped)
-        metrics_say(run->metrics, "evaluations were of other tokens; the best one starts anew");
+        metrics_say(run->metrics,
+                    "evaluations were of other tokens: their records are removed, and the best one "
+                    "starts anew");
     if (run->e.data.is_unverified) {
         metrics_say(
             run->metrics,
