@@ -76,7 +76,7 @@ typedef struct Evaluate {
     LogitsWriter *logits;  /* NULL: none are written */
     const char *questions; /* their file; NULL: tokens are evaluated */
     ChoiceSet choices;
-    char note[2 * PATH_BYTES];
+    char note[2 * PATH_BYTES], model_note[256];
     Evaluation result;   /* of tokens */
     ChoiceScores scores; /* of questions */
 } Evaluate;
@@ -119,6 +119,22 @@ static Status tokens_take(const EvaluateOptions *values, ConfigEvaluation *out) 
                  values->tokens);
 }
 
+/* Refuses a key of the config that another argument would replace. */
+static Status keys_refuse(const Evaluate *v) {
+    const EvaluateOptions *given = &v->values;
+    const char *data = v->arguments.operand_count == 2 ? v->arguments.operands[1] : NULL;
+    const char *instead = given->tokens != NULL  ? "--tokens"
+                          : given->stride != 0   ? "--stride"
+                          : v->questions != NULL ? v->questions
+                                                 : NULL;
+    if (data != NULL && is_given(v, "data.val"))
+        return ERROR(STATUS_USAGE, "data.val and %s both name the data; leave one out", data);
+    if (instead != NULL && is_given(v, "evaluation.tokens"))
+        return ERROR(STATUS_USAGE, "evaluation.tokens does not apply beside %s; leave one out",
+                     instead);
+    return OK;
+}
+
 /* The run may have been trained on a GPU in a type that the CPU does not support. */
 static void device_settle(Evaluate *v) {
     Config *config = v->config;
@@ -131,13 +147,15 @@ static void device_settle(Evaluate *v) {
 
 static Status config_take(Evaluate *v) {
     const Arguments *a = &v->arguments;
-    TRY(model_source_config(&v->source, a->override_count, a->overrides, &v->config));
+    TRY(model_source_config(&v->source, a->override_count, a->overrides, &v->config, v->model_note,
+                            sizeof v->model_note));
     Config *config = v->config;
     if (a->operand_count == 2 && choice_set_format(a->operands[1]) != CHOICES_NONE) {
         v->questions = a->operands[1];
     } else if (a->operand_count == 2) {
         config->data.val = (TokenPaths){.count = 1, .items = (const char *const *)&a->operands[1]};
     }
+    TRY(keys_refuse(v));
     if (v->questions == NULL && config->data.val.count == 0) {
         return ERROR(STATUS_USAGE,
                      "%s: the model names no data.val; name a token file: ./evaluate %s DATA",
@@ -304,6 +322,7 @@ static void notes_print(const Evaluate *v) {
     const char *note = v->evaluator == NULL ? NULL : evaluator_note(v->evaluator);
     if (note != NULL) escape_say(stderr, "evaluate: note: %s", note);
     if (v->note[0] != '\0') escape_say(stderr, "evaluate: note: %s", v->note);
+    if (v->model_note[0] != '\0') escape_say(stderr, "evaluate: note: %s", v->model_note);
     if (v->values.logits != NULL)
         escape_say(stderr, "evaluate: %s has %lld x %lld x %lld logits", v->values.logits,
                    (long long)v->e.val.count, (long long)v->e.T,

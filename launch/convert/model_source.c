@@ -8,6 +8,7 @@
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { BATCH_OF_WEIGHTS = 8 };
@@ -61,11 +62,39 @@ static Status weights_config(const ModelSource *s, int n_overrides, char **overr
     return status;
 }
 
-Status model_source_config(ModelSource *s, int n_overrides, char **overrides, Config **out) {
+/* Tensors of layers that the model lacks would be left out, and rows of a larger vocabulary be
+ * zero. Other keys may be tried, and are said. */
+static Status changes_check(const ModelSource *s, const ModelConfig *model,
+                            const ModelConfig *saved, char *note, size_t bytes) {
+    const char *key;
+    if (model->L != saved->L || model->V != saved->V)
+        return model_keys_check(STATUS_CONFIG, s->path, model, saved);
+    if (model_keys_differing(model, saved, &key) == 0) return OK;
+    char *is = model_key_text(key, model), *was = model_key_text(key, saved);
+    bool is_known = is != NULL && was != NULL;
+    if (is_known) snprintf(note, bytes, "%s is %s, but the run has %s", key, is, was);
+    free(is);
+    free(was);
+    return is_known ? OK : OUT_OF_MEMORY("a config");
+}
+
+static Status saved_config(ModelSource *s, int n_overrides, char **overrides, Config **out,
+                           char *note, size_t bytes) {
     char *text;
-    if (s->weights != NULL) return weights_config(s, n_overrides, overrides, out);
+    Config *saved;
     TRY(checkpoint_read_text(s->file, "config", &s->arena, &text));
-    return config_load_text(text, s->path, n_overrides, overrides, out);
+    TRY(config_load_text(text, s->path, n_overrides, overrides, out));
+    TRY(config_load_text(text, s->path, 0, NULL, &saved));
+    Status status = changes_check(s, &(*out)->model, &saved->model, note, bytes);
+    config_destroy(&saved);
+    return status;
+}
+
+Status model_source_config(ModelSource *s, int n_overrides, char **overrides, Config **out,
+                           char *note, size_t bytes) {
+    if (bytes > 0) *note = '\0';
+    return s->weights != NULL ? weights_config(s, n_overrides, overrides, out)
+                              : saved_config(s, n_overrides, overrides, out, note, bytes);
 }
 
 Status model_source_tokenizer(ModelSource *s, TokenizerId *out) {

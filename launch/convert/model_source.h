@@ -25,9 +25,10 @@ void model_source_close(ModelSource *source);
 int64_t model_source_step(const ModelSource *source);
 
 /* The config of the run, or the defaults with this model and a batch of 8 sequences, with
- * overrides. Errors: those of config_load_text; STATUS_CONFIG if a key contradicts the weights. */
+ * overrides. Of a run, keys other than the sizes may differ: `note` then names one of them, "" if
+ * none does. Errors: those of config_load_text; STATUS_CONFIG if a key contradicts the weights. */
 NODISCARD Status model_source_config(ModelSource *source, int n_overrides, char **overrides,
-                                     Config **out);
+                                     Config **out, char *note, size_t bytes);
 
 /* The tokenizer; its name is "" or TOKENIZER_UNKNOWN (data/tokenizer.h) if nothing names it. */
 NODISCARD Status model_source_tokenizer(ModelSource *source, TokenizerId *out);

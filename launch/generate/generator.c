@@ -60,7 +60,7 @@ Status generator_open(const char *path, Generator **out) {
     Generator *g = *out = calloc(1, sizeof **out);
     if (g == NULL) return no_memory();
     TRY(model_source_open(path, "generate", &g->source));
-    TRY(model_source_config(&g->source, 0, NULL, &g->config));
+    TRY(model_source_config(&g->source, 0, NULL, &g->config, NULL, 0));
     experiment_configure(&g->e, g->config);
     return tokenizer_pick(g);
 }

@@ -222,6 +222,12 @@ def other_tokenizer():
     return folder
 
 
+def another_function_than_the_runs_is_said():
+    done = evaluate(trained(), "model.norm_eps=0.5")
+    check("note: model.norm_eps is 0.5, but the run has 1e-05" in done.err, done.err)
+    equal(evaluate(trained(), "data.batch_size=1").err, "", "notes")
+
+
 def another_tokenizers_data_is_refused():
     folder = other_tokenizer()
     path = config("words", data__train=folder + "/train.h5", data__val=folder + "/val.h5",
@@ -267,6 +273,14 @@ def what_is_wrong_is_one_line():
          one), (65, r"token 300 .*is not below the vocabulary size 257", source,
                 tokens_write("large.bin", [1, 300, 2])), (65, r"weights\.wte\.weight", source,
                                                           "model.n_embd=64"),
+        (64, r"data\.val and \S+val\.h5 both name the data", source, val, "data.val=" + val),
+        (64, r"evaluation\.tokens does not apply beside --stride", source, "--stride=8",
+         "evaluation.tokens=64"),
+        (64, r"evaluation\.tokens does not apply beside --tokens", source, "--tokens=64",
+         "evaluation.tokens=128"),
+        (78, r"model\.n_layer is 1, but the weights have 2", source, "model.n_layer=1"),
+        (78, r"model\.vocab_size is 300, but the weights have 257", source,
+         "model.vocab_size=300"),
         (78, r"'evaluation.batches' is gone; write 'evaluation.tokens'", source,
          "evaluation.batches=3"), (78, r"unknown key 'model\.width'", source, "model.width=3")):
         for ranks in (0, 2) if "no such" in pattern else (0,):
@@ -365,6 +379,7 @@ if __name__ == "__main__":
          a_file_of_a_few_windows_is_read_to_its_end, documents_end_in_short_windows_too,
          it_says_what_training_said, its_line, any_part_and_all_of_a_file, bits_a_byte,
          a_model_of_an_unknown_tokenizer, another_tokenizers_data_is_refused,
+         another_function_than_the_runs_is_said,
          what_is_wrong_is_one_line,
          a_result_that_cannot_be_written_is_a_failure,
          an_older_run_is_told_what_to_write, a_schedule_that_cannot_fit_is_said)
