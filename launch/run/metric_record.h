@@ -10,7 +10,7 @@ typedef struct Metric {
     int64_t step, tokens;
     double train_s, wall_s;
     double train_loss;
-    bool is_evaluation; /* val_loss applies, finite or not */
+    bool is_evaluation; /* val_loss applies, finite or not; else train_loss does */
     bool is_of_cpu;     /* where no MFU is known */
     double val_loss, val_stderr, val_bpb;
     double lr, grad_norm, step_ms, tok_per_s, mfu;

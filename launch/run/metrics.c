@@ -215,16 +215,19 @@ static void set_real(json_t *object, const char *key, double value) {
     if (isfinite(value)) json_object_set_new(object, key, json_real(value));
 }
 
+/* null differs from a value that does not apply. */
+static void set_loss(json_t *object, const char *key, double value, bool applies) {
+    if (applies) json_object_set_new(object, key, isfinite(value) ? json_real(value) : json_null());
+}
+
 static json_t *metric_json(const Metric *m) {
     json_t *object = json_object();
     json_object_set_new(object, "step", json_integer(m->step));
     json_object_set_new(object, "tokens", json_integer(m->tokens));
     set_real(object, "train_s", m->train_s);
     set_real(object, "wall_s", m->wall_s);
-    set_real(object, "train/loss", m->train_loss);
-    set_real(object, "val/loss", m->val_loss);
-    if (m->is_evaluation && !isfinite(m->val_loss))
-        json_object_set_new(object, "val/loss", json_null());
+    set_loss(object, "train/loss", m->train_loss, !m->is_evaluation);
+    set_loss(object, "val/loss", m->val_loss, m->is_evaluation);
     set_real(object, "val/stderr", m->val_stderr);
     set_real(object, "val/bpb", m->val_bpb);
     set_real(object, "lr", m->lr);

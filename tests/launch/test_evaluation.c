@@ -106,10 +106,11 @@ static bool last_line_is(const char *path, const char *wanted) {
 }
 
 /* JSON has no NaN, but null differs from a missing value. */
-static void an_evaluation_is_recorded_whatever_it_gave(void) {
+static void a_loss_is_recorded_whatever_it_is(bool is_evaluation, const char *json,
+                                              const char *csv) {
     Metrics *metrics = NULL;
-    Metric m = {
-        .step = 3, .tokens = 12, .train_s = 1, .wall_s = 2, .is_evaluation = true, .mem_bytes = 5};
+    Metric m = {.step = 3, .tokens = 12, .train_s = 1, .wall_s = 2, .mem_bytes = 5};
+    m.is_evaluation = is_evaluation;
     m.train_loss = m.val_loss = m.val_stderr = m.val_bpb = m.lr = m.grad_norm = m.tok_per_s =
         m.mfu = m.fp8_saturated = m.noise_scale = m.joules = m.tok_per_joule = NAN;
     char directory[4096];
@@ -117,10 +118,20 @@ static void an_evaluation_is_recorded_whatever_it_gave(void) {
     REQUIRE_OK(metrics_open(directory, (ResumedAt){0, -1}, &metrics));
     CHECK_OK(metrics_write(metrics, &m));
     metrics_close(&metrics);
-    CHECK(last_line_is(path_of("metrics.jsonl"),
-                       "{\"step\": 3, \"tokens\": 12, \"train_s\": 1.0, \"wall_s\": 2.0, "
-                       "\"val/loss\": null, \"mem_bytes\": 5}\n"));
-    CHECK(last_line_is(path_of("metrics.csv"), "3,12,1,2,,nan,,,,,,,,,,5\n"));
+    CHECK(last_line_is(path_of("metrics.jsonl"), json));
+    CHECK(last_line_is(path_of("metrics.csv"), csv));
+}
+
+#define START "{\"step\": 3, \"tokens\": 12, \"train_s\": 1.0, \"wall_s\": 2.0, "
+
+static void an_evaluation_is_recorded_whatever_it_gave(void) {
+    a_loss_is_recorded_whatever_it_is(true, START "\"val/loss\": null, \"mem_bytes\": 5}\n",
+                                      "3,12,1,2,,nan,,,,,,,,,,5\n");
+}
+
+static void a_step_is_recorded_whatever_it_gave(void) {
+    a_loss_is_recorded_whatever_it_is(false, START "\"train/loss\": null, \"mem_bytes\": 5}\n",
+                                      "3,12,1,2,nan,,,,,,,,,,,5\n");
 }
 
 int main(int argc, char **argv) {
@@ -128,6 +139,7 @@ int main(int argc, char **argv) {
         TEST(windows_that_are_nan_make_the_mean_so),
         TEST(padding_reaches_nothing),
         TEST(an_evaluation_is_recorded_whatever_it_gave),
+        TEST(a_step_is_recorded_whatever_it_gave),
     };
     return harness_run(argc, argv, "evaluation", tests, COUNT(tests));
 }
