@@ -119,17 +119,20 @@ def a_loss_that_is_not_finite_is_no_result():
               [("4", "1"), ("8", "2")], reduce)
 
 
-def tuning_of(directory, points, batch, optimum, rates):
+def tuning_of(directory, points, batch, optimum, rates, **more):
     """A tuning whose results are a parabola in log(rate); its best candidate is a point."""
 
     def result(rate, rung):
         return 3.2 + 0.05 * math.log(rate / optimum)**2 + 0.4 * (rung == 0)
 
+    def named(rate):
+        return "_".join(["b%d_%g" % (batch, rate), *map(str, more.values())])
+
     best = min(rates, key=lambda rate: result(rate, 1))
     candidates = []
     for rate in rates:
-        values = {"data.batch_size": batch, "optimizer.lr": rate, "seed": 1}
-        name = "b%d_%g" % (batch, rate)
+        values = {"data.batch_size": batch, "optimizer.lr": rate, "seed": 1, **more}
+        name = named(rate)
         is_near = abs(math.log(rate / best)) < 1
         if rate == best:
             points.append(point(directory, name, values, losses=(5, 4, result(rate, 1))))
@@ -143,8 +146,8 @@ def tuning_of(directory, points, batch, optimum, rates):
             "why": "" if is_near else "4.1 at 25% of the budget"
         })
     return {
-        "keys": ["optimizer.lr"], "rungs": [0.25, 1.0], "decided": True, "best":
-        "b%d_%g" % (batch, best), "edge": "optimizer.lr is at the upper edge" * (batch == 64),
+        "keys": ["optimizer.lr"], "rungs": [0.25, 1.0], "decided": True, "best": named(best),
+        "edge": "optimizer.lr is at the upper edge" * (batch == 64),
         "candidates": candidates
     }
 
@@ -218,7 +221,24 @@ def every_finished_point_is_in_the_answer():
                                                   "seed": 1}, losses=(5, 4)) for rate in (1, 2))
     write(directory, points, tuning=[tuning], series=None)
     report(directory)
-    equal([row["n"] for row in table(directory, "summary")], ["3", "1", "1"], "seeds")
+    equal([(row["series"], row["n"]) for row in table(directory, "summary")],
+          [("lr tuned", "3"), ("lr 1", "1"), ("lr 2", "1")], "seeds")
+
+
+def what_was_tuned_makes_no_series():
+    """Each width has its own best rate at each batch. A batch with two grids has two results."""
+    directory, points, rates = study("widths"), [], [1e-3 * 2**i for i in range(6)]
+    tuning = [tuning_of(directory, points, batch, rate * batch, rates, **{"model.n_embd": width})
+              for width, rate in ((64, 1e-3), (128, 3e-3)) for batch in (4, 8)]
+    write(directory, points, tuning=tuning, series=None)
+    report(directory, path=e2e.WORK)
+    equal([row["series"] for row in table(directory, "summary")],
+          ["n_embd 64"] * 2 + ["n_embd 128"] * 2, "series")
+    directory, points = study("grids"), []
+    tuning = [tuning_of(directory, points, 4, 3e-3, rates) for rates in ([1e-3], [3e-3])]
+    write(directory, points, tuning=tuning, series=None)
+    report(directory, path=e2e.WORK)
+    equal([row["n"] for row in table(directory, "summary")], ["3", "3"], "seeds of each grid")
 
 
 def limits_are_said_after_many_comparisons():
@@ -304,6 +324,6 @@ if __name__ == "__main__":
              a_metric_that_no_run_has_is_said, a_budget_is_named_if_it_ended_the_runs,
              a_loss_that_is_not_finite_is_no_result,
              a_mean_names_the_seeds_that_failed, a_mean_names_the_global_batches_that_it_mixes,
-             every_finished_point_is_in_the_answer,
+             every_finished_point_is_in_the_answer, what_was_tuned_makes_no_series,
              limits_are_said_after_many_comparisons, tunings_are_reported,
              branches_show_the_critical_batch)

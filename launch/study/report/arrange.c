@@ -78,25 +78,75 @@ static const Point **firsts_find(Results *s) {
     return firsts;
 }
 
-/* Whether the key is tuned somewhere in the study; a listed point may set it, too. */
-static bool is_tuned(const Results *s, const char *key) {
-    size_t i, k;
-    json_t *tuning, *tuned;
-    json_array_foreach(json_object_get(s->root, "tuning"), i, tuning) {
-        json_array_foreach(json_object_get(tuning, "keys"), k, tuned) {
-            if (json_is_string(tuned) && strcmp(json_string_value(tuned), key) == 0) return true;
-        }
+static bool has_text(const json_t *list, const char *text) {
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item) {
+        if (json_is_string(item) && strcmp(json_string_value(item), text) == 0) return true;
     }
     return false;
 }
 
+/* Whether the key is tuned somewhere in the study; a listed point may set it, too. */
+static bool is_tuned(const Results *s, const char *key) {
+    size_t i;
+    json_t *tuning;
+    json_array_foreach(json_object_get(s->root, "tuning"), i, tuning) {
+        if (has_text(json_object_get(tuning, "keys"), key)) return true;
+    }
+    return false;
+}
+
+/* Whether a point has the values of a candidate, except the seed and the keys of `but`. */
+static bool agrees(const Point *p, const json_t *candidate, const json_t *but) {
+    json_t *values = json_object_get(candidate, "values"), *value;
+    const char *key;
+    json_object_foreach(values, key, value) {
+        if (is_key(key, "seed") || has_text(but, key)) continue;
+        if (!same(value, value_of(p, key))) return false;
+    }
+    return true;
+}
+
+/* Whether a point is the best of a tuning, or another seed of it. Before there is a best, all
+ * candidates are. */
+static bool is_best(const Point *p, const json_t *tuning) {
+    const char *best = json_string_value(json_object_get(tuning, "best"));
+    size_t i;
+    json_t *candidate;
+    json_array_foreach(json_object_get(tuning, "candidates"), i, candidate) {
+        const char *name = json_string_value(json_object_get(candidate, "name"));
+        bool may_be = best == NULL || (name != NULL && strcmp(name, best) == 0);
+        if (may_be && agrees(p, candidate, NULL)) return true;
+    }
+    return false;
+}
+
+/* Whether the key of a point was tuned, so that its value follows from the others: unlike that of a
+ * listed point, or of one that two grids were tuned for. */
+static bool follows(const Results *s, const Point *p, const char *key) {
+    size_t i, grids = 0;
+    bool found = false;
+    json_t *tuning;
+    json_array_foreach(json_object_get(s->root, "tuning"), i, tuning) {
+        const json_t *keys = json_object_get(tuning, "keys");
+        if (!has_text(keys, key)) continue;
+        grids += agrees(p, json_array_get(json_object_get(tuning, "candidates"), 0), keys);
+        found = found || is_best(p, tuning);
+    }
+    return found && grids == 1;
+}
+
 /* Whether `key` distinguishes points that would otherwise be mixed: some share series and x but
  * differ in it. A key that varies only together with those, such as an interval that is shorter for
- * a larger batch, makes no series; nor does a tuned one, which follows from the others. */
+ * a larger batch, makes no series. */
 static bool tells_apart(const Results *s, const Point **firsts, const char *key) {
-    if (s->series_key == NULL && !is_tuned(s, key)) return true;
+    if (s->series_key == NULL) return true;
     for (size_t i = 0; i < s->n_points; i++) {
-        if (!same(value_of(&s->points[i], key), value_of(firsts[i], key))) return true;
+        const Point *p = &s->points[i], *first = firsts[i];
+        bool was_tuned = follows(s, p, key);
+        if (was_tuned != follows(s, first, key)) return true;
+        if (!was_tuned && !same(value_of(p, key), value_of(first, key))) return true;
     }
     return false;
 }
@@ -108,10 +158,11 @@ static json_t *keys_of_series(Results *s) {
     json_t *keys = firsts == NULL ? NULL : json_object(), *value;
     const char *key;
     for (size_t i = 0; keys != NULL && i < s->n_points; i++) {
-        json_object_foreach(s->points[i].values, key, value) {
+        const Point *p = &s->points[i];
+        json_object_foreach(p->values, key, value) {
             bool is_placed =
                 is_key(key, s->series_key) || is_key(key, s->x_key) || is_key(key, "seed");
-            if (is_placed || json_object_get(keys, key) != NULL) continue;
+            if (is_placed || json_object_get(keys, key) != NULL || follows(s, p, key)) continue;
             json_object_set_new(keys, key, json_boolean(tells_apart(s, firsts, key)));
         }
     }
@@ -127,7 +178,8 @@ static const char *series_of(Results *s, const Point *p, const json_t *keys) {
     json_object_foreach(p->values, key, value) {
         if (!json_is_true(json_object_get(keys, key))) continue;
         bool plain = *label == 0 && json_is_array(value);
-        const char *text = value_text(s, value), *comma = *label == 0 ? "" : ", ";
+        const char *text = follows(s, p, key) ? "tuned" : value_text(s, value),
+                   *comma = *label == 0 ? "" : ", ";
         label =
             plain
                 ? text
