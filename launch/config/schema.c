@@ -240,7 +240,7 @@ const Field schema[] = {
     {"optimizer.eps", FIELD_FLOAT, "1e-8", FROM(ADAMW_LEAST_EPS, 1), AT(optimizer.eps), MUST,
      "AdamW's epsilon; at least 1e-20"},
     {"optimizer.weight_decay", FIELD_FLOAT, "0.1", FROM(0, 1000), AT(optimizer.weight_decay), MUST,
-     "weight decay, for matrices only"},
+     "weight decay of the matrices and tables that AdamW updates"},
     {"optimizer.grad_clip", FIELD_FLOAT, "1", FROM(0, 1e9), AT(optimizer.grad_clip), MUST,
      "clip the gradient to this norm; 0 disables clipping; Muon does not clip"},
 

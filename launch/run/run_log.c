@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "launch/base/readable.h"
+#include "launch/config/unused.h"
 #include "launch/run/placement.h"
 #include "launch/run/run_measure.h"
 #include "launch/run/run_schedule.h"
@@ -128,6 +129,14 @@ static void phases_say(Run *run) {
     }
 }
 
+static Status unused_say(Run *run) {
+    char *text;
+    Status status = config_unused(run->e.config, &text);
+    if (!failed(status)) metrics_say_lines(run->metrics, text);
+    free(text);
+    return status;
+}
+
 Status run_introduce(Run *run) {
     const Experiment *e = &run->e;
     Arena arena = {0};
@@ -154,6 +163,7 @@ Status run_introduce(Run *run) {
     backend_table_say(&e->backends, run->metrics);
     rates_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
+    TRY(unused_say(run));
     schedule_remark(e, remark, sizeof remark);
     if (remark[0] != '\0') metrics_say(run->metrics, "%s", remark);
     if (run->evaluator != NULL && evaluator_note(run->evaluator) != NULL) {

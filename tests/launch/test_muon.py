@@ -126,6 +126,21 @@ def groups_keep_what_they_leave_out():
         equal(losses(got), losses(wanted), name)
 
 
+def keys_without_effect_are_said():
+    """Muon's keys without Muon, the exponent without a reference; not with them."""
+    for name, changes, wanted in (
+            ("none", {}, []),
+            ("muon", {"optimizer__muon__lr": 0.05},
+             ["warning: without effect: optimizer.muon.lr, because neither optimizer.matrices"]),
+            ("used", {"optimizer__muon__lr": 0.05, **MUON}, []),
+            ("exponent", {"optimizer__lr_reference__exponent": 1},
+             ["warning: without effect: optimizer.lr_reference.exponent, because optimizer.lr_r"])):
+        done = train(config("unused_" + name, training__stop__steps=1, **changes))
+        said = [line for line in done.out.splitlines() if "without effect" in line]
+        equal([line[:len(want)] for line, want in zip(said, wanted)], wanted, name)
+        equal(len(said), len(wanted), name)
+
+
 def bad_groups_are_refused():
     for groups, wanted in (
             ([{"match": "h.9.*"}], "the group matches no parameter; the first is 'wte.weight'"),
@@ -146,4 +161,5 @@ def bad_groups_are_refused():
 
 if __name__ == "__main__":
     main(sharding_changes_no_bit, resumes_on_any_ranks, killed_and_resumed, a_rank_keeps_its_part,
-         learns, groups_by_name, groups_keep_what_they_leave_out, bad_groups_are_refused)
+         learns, groups_by_name, groups_keep_what_they_leave_out,
+         keys_without_effect_are_said, bad_groups_are_refused)
