@@ -242,16 +242,19 @@ def what_was_tuned_makes_no_series():
 
 
 def limits_are_said_after_many_comparisons():
+    """However many they are: here a seed of each mean has failed."""
     directory = study("many")
     write(directory, [
         point(directory, "%d_%d_%d" % (layers, batch, seed),
               {"model.n_layer": layers, "data.batch_size": batch, "seed": seed},
               losses=(5, layers + batch / 8 + seed / 16), val_tokens=64 * seed,
+              state="failed" if seed == 3 else "done",
               data={"val": {"path": "v.h5", "tokens": 900, "xxh3": "ab"}})
-        for layers in range(6) for batch in range(1, 6) for seed in (1, 2)
+        for layers in range(6) for batch in range(1, 6) for seed in (1, 2, 3)
     ], series="model.n_layer")
-    report(directory)
+    report(directory, path=e2e.WORK)
     told = sentences(directory)
+    equal(len([line for line in told if " of 3 runs of " in line]), 30, "failed seeds")
     check(any(line.startswith("The points were not evaluated on the same") for line in told), told)
     check(any(line.endswith("more comparisons are left out; the summary has each mean.")
               for line in told), told)
@@ -302,8 +305,9 @@ def branches_show_the_critical_batch():
     if shutil.which("gnuplot"):
         charts(directory, CHARTS + ("branches",), {"critical.csv", "branches.csv"})
     # one seed bounds nothing but its grid, and a loss that never rises has no critical batch
-    done, rows, _ = branches("one_seed", losses, seeds=1, path=e2e.WORK)
+    done, rows, directory = branches("one_seed", losses, seeds=1, path=e2e.WORK)
     check("one seed, so the batches beside it" in done.stdout, done.stdout)
+    check("A result of one seed has no interval" in read(directory, "answer.txt"), "limits")
     done, rows, _ = branches("below", {4: 3, 8: 3, 16: 2.99}, path=e2e.WORK)
     check("is above 16.0 K tokens per step, the largest batch with a result" in done.stdout,
           done.stdout)

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_SENTENCES = 64, MOST_COMPARISONS = 48 };
+enum { MOST_SERIES = 64, MOST_COMPARISONS = 48 };
 
 typedef struct Speaker {
     Results *s;
@@ -24,7 +24,7 @@ typedef struct Speaker {
 #define SAY(speaker, ...) or_empty(arena_printf(&(speaker)->s->arena, __VA_ARGS__))
 
 void answer_say(Answer *answer, const char *sentence) {
-    if (answer->count < MOST_SENTENCES) answer->more[answer->count++] = sentence;
+    if (answer->count < answer->most) answer->more[answer->count++] = sentence;
 }
 
 void answer_drop_comparisons(Answer *answer) {
@@ -212,6 +212,17 @@ static bool rulers_differ(const Results *s) {
     return tokens.low < tokens.high || contexts.low < contexts.high;
 }
 
+/* It goes with the comparisons if others replace them. */
+static void say_cut(Speaker *k) {
+    const char *cut =
+        k->s->n_series > MOST_SERIES
+            ? SAY(k, "The series are more than %d, so only the two best are compared", MOST_SERIES)
+            : SAY(k, "%zu more comparisons are left out", k->cut);
+    if (k->cut == 0 && k->s->n_series <= MOST_SERIES) return;
+    k->answer->comparisons++;
+    say(k, SAY(k, "%s; the summary has each mean.", cut));
+}
+
 /* A mean over the seeds that did not fail may be the lowest because the others did. */
 static void say_failed(Speaker *k) {
     for (size_t i = 0; i < k->n; i++) {
@@ -237,8 +248,7 @@ static void say_mixed(Speaker *k) {
 
 static void say_limits(Speaker *k) {
     size_t remarked = remarks_count(k->s), single = 0;
-    if (k->cut > 0)
-        say(k, SAY(k, "%zu more comparisons are left out; the summary has each mean.", k->cut));
+    say_cut(k);
     say_failed(k);
     say_mixed(k);
     for (size_t i = 0; i < k->n; i++) single += k->marks[i].n == 1;
@@ -259,15 +269,17 @@ static void say_limits(Speaker *k) {
 Status answer_find(Results *s, Answer *out) {
     Mark *marks;
     Speaker k = {.s = s, .answer = out};
-    *out =
-        (Answer){.first = "", .more = arena_alloc(&s->arena, MOST_SENTENCES * sizeof *out->more)};
+    /* at most four limits of each mark or series, and some of all */
+    size_t most = MOST_COMPARISONS + 4 * s->n_points + 16;
+    *out = (Answer){
+        .first = "", .more = arena_alloc(&s->arena, most * sizeof *out->more), .most = most};
     k.a = arena_alloc(&s->arena, s->n_points * sizeof *k.a);
     k.b = arena_alloc(&s->arena, s->n_points * sizeof *k.b);
     if (out->more == NULL || k.a == NULL || k.b == NULL) return OUT_OF_MEMORY("a report");
     TRY(results_marks(s, point_x, point_metric, &marks, &k.n));
     k.marks = marks;
     say_first(&k);
-    for (int series = 0; series < s->n_series && s->n_series <= MOST_SENTENCES; series++) {
+    for (int series = 0; series < s->n_series && s->n_series <= MOST_SERIES; series++) {
         say_series(&k, series);
         for (int other = 0; other < series; other++) say_pair(&k, other, series);
     }

@@ -10,9 +10,10 @@ typedef struct Answer {
     const char *first; /* the answer, one sentence */
     const char **more; /* further comparisons, then what limits them */
     size_t count, comparisons;
+    size_t most; /* sentences in `more`: some comparisons, and whatever limits them */
 } Answer;
 
-/* Adds a sentence to `more`, up to 64, of which comparisons leave room for 16. */
+/* Adds a sentence to `more`. */
 void answer_say(Answer *answer, const char *sentence);
 void answer_drop_comparisons(Answer *answer);
 
