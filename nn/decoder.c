@@ -22,6 +22,7 @@ struct Decoder {
     int32_t *window;       /* (B, capacity): the tokens of each row */
     int32_t *chunk;        /* (B, chunk length) */
     int64_t count, cached; /* tokens of a row in the window; of these in the cache */
+    int64_t end_of_text;   /* -1: tokens see each other across documents */
 };
 
 static Status no_memory(void) { return OUT_OF_MEMORY("a decoder"); }
@@ -58,6 +59,7 @@ Status decoder_create(Store *store, const Model *model, DType dtype, int64_t B, 
     d->model = model;
     d->B = B;
     d->capacity = capacity;
+    d->end_of_text = -1;
     return tensors_create(d, store, dtype);
 }
 
@@ -105,7 +107,20 @@ size_t decoder_arena_bytes(const Decoder *d) { return bound_programs_bytes(d->pr
 
 size_t decoder_cache_bytes(const Decoder *d) { return tensor_bytes(d->cache->section->flat); }
 
+void decoder_hide_documents(Decoder *d, int32_t end_of_text) { d->end_of_text = end_of_text; }
+
+/* The start of the last token's document. An end of text is the last token of its own. */
+static int64_t document_start(const Decoder *d, const int32_t *tokens, int64_t n) {
+    int64_t start = n - 1;
+    if (d->end_of_text < 0) return 0;
+    while (start > 0 && tokens[start - 1] != d->end_of_text) start--;
+    return start;
+}
+
 int64_t decoder_begin(Decoder *d, const int32_t *prompt, int64_t n) {
+    int64_t start = document_start(d, prompt, n);
+    prompt += start;
+    n -= start;
     d->count = n < d->capacity ? n : d->capacity;
     d->cached = 0;
     for (int64_t b = 0; b < d->B; b++) {
@@ -151,8 +166,17 @@ Status decoder_logits(Decoder *d, float **logits) {
     return OK;
 }
 
+static bool is_last_in_all(const Decoder *d, int64_t token) {
+    for (int64_t b = 0; b < d->B; b++) {
+        if (d->window[b * d->capacity + d->count - 1] != token) return false;
+    }
+    return true;
+}
+
 void decoder_append(Decoder *d, const int32_t *tokens) {
-    if (d->count == d->capacity) {
+    if (d->end_of_text >= 0 && is_last_in_all(d, d->end_of_text)) {
+        d->count = d->cached = 0;
+    } else if (d->count == d->capacity) {
         int64_t kept = (d->capacity + 1) / 2 - 1;
         for (int64_t b = 0; b < d->B; b++) {
             int32_t *row = d->window + b * d->capacity;

@@ -33,6 +33,11 @@ const Plan *decoder_largest_plan(const Decoder *decoder);
 size_t decoder_arena_bytes(const Decoder *decoder);
 size_t decoder_cache_bytes(const Decoder *decoder);
 
+/* For a model trained with attention.document_mask: a token sees its own document, whose last token
+ * is `end_of_text`, as one that starts at position 0. What a row that has ended appends is of no
+ * meaning until all rows have. */
+void decoder_hide_documents(Decoder *decoder, int32_t end_of_text);
+
 /* Every row starts with the last tokens of a prompt that fit, n >= 1. Returns their number. */
 int64_t decoder_begin(Decoder *decoder, const int32_t *prompt, int64_t n);
 

@@ -118,6 +118,13 @@ static Status rows_choose(Generator *g, int64_t wanted) {
     return OK;
 }
 
+static void documents_hide(Generator *g) {
+    int64_t end = g->config->data.end_of_text;
+    if (!g->config->attention.document_mask) return;
+    if (end == CONFIG_AUTO) end = tokenizer_end_of_text(g->tokenizer);
+    decoder_hide_documents(g->decoder, (int32_t)end);
+}
+
 Status generator_prepare(Generator *g, const GeneratorOptions *options) {
     int64_t block = g->config->model.T;
     g->capacity = options->tokens < block ? options->tokens : block;
@@ -126,6 +133,7 @@ Status generator_prepare(Generator *g, const GeneratorOptions *options) {
     TRY(rows_choose(g, options->rows));
     TRY(decoder_create(g->e.recorded.store, g->e.recorded.model, g->dtype, g->B, g->capacity,
                        &g->decoder));
+    documents_hide(g);
     TRY(decoder_record(g->decoder, g->e.device->target));
     TRY(store_allocate(g->e.recorded.store, g->e.device));
     TRY(decoder_bind(g->decoder, g->e.device));

@@ -213,6 +213,18 @@ def an_empty_start():
         "not another text than after a newline: %r" % done.out)
 
 
+def a_document_does_not_see_the_end_before_it():
+    """With a mask of documents the second token after an end of text follows from the first alone."""
+    directory = run_directory("gen_documents")
+    train(config("gen_documents", model=SMALL, training__stop__steps=300, data__batch_size=8,
+                 attention={"document_mask": True}, optimizer__lr=1e-2, checkpoint__interval=0,
+                 data__end_of_text=256))
+    after = run("generate", directory, "--start=", "--max-new-tokens=20", "--temperature=0").out
+    alone = run("generate", directory, "--start=" + after[0], "--max-new-tokens=19",
+                "--temperature=0").out
+    equal(after, alone, "after an end of text")
+
+
 def output_that_is_lost():
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([os.path.join(PROGRAMS, "generate"),
@@ -282,6 +294,7 @@ if __name__ == "__main__":
          samples_do_not_depend_on_the_batch, nor_on_their_length, top_p,
          a_text_longer_than_the_context, a_restart_from_any_token_gives_the_same_text, the_report,
          ctrl_c_and_a_closed_pipe, types_of_a_gpu, a_start_from_a_file_and_longer_than_the_context,
-         from_a_checkpoint_by_its_name, an_empty_start, output_that_is_lost,
+         from_a_checkpoint_by_its_name, an_empty_start,
+         a_document_does_not_see_the_end_before_it, output_that_is_lost,
          weights_that_are_not_finite, what_is_not_there,
          data_that_names_no_tokenizer, bad_flags)
