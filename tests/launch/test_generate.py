@@ -214,7 +214,7 @@ def an_empty_start():
 
 
 def a_document_does_not_see_the_end_before_it():
-    """With a mask of documents the second token after an end of text follows from the first alone."""
+    """With document_mask the second token after an end of text follows from the first alone."""
     directory = run_directory("gen_documents")
     train(config("gen_documents", model=SMALL, training__stop__steps=300, data__batch_size=8,
                  attention={"document_mask": True}, optimizer__lr=1e-2, checkpoint__interval=0,
