@@ -162,6 +162,24 @@ def a_candidate_that_diverges_has_lost():
     check("lr-900" not in tunings("diverged")[0]["best"], "the best")
 
 
+def a_seed_of_the_best_that_diverges_is_a_failure():
+    """The file of its run is changed: which seed diverges cannot be chosen."""
+    path = tuned("seeds", {"data.batch_size": [2], "seed": [1, 2]}, [1e-3, 1e-2])
+    sweep(path, "--local")
+    name = next(name for name in points("seeds") if name != tunings("seeds")[0]["best"])
+    directory = point_directory("seeds", name)
+    with open(directory + "/summary.json", encoding="utf-8") as file:
+        changed = dict(json.load(file), status="failed", outcome="diverged")
+    with open(directory + "/summary.json", "w", encoding="utf-8") as file:
+        json.dump(changed, file)
+    with open(directory + "/attempts.log", "a", encoding="utf-8") as file:
+        file.write("start 2026-01-01T00:00:00Z here\nexit 1 2026-01-01T00:00:01Z\n")
+    done = sweep(path, "--local", code=1)
+    check("1 of 3 points failed; %s: " % name in done.err, done.err)
+    with open(run_directory("seeds") + "/report/answer.txt", encoding="utf-8") as file:
+        check("1 of 2 runs of batch 2 failed and are not in its mean." in file.read(), "answer")
+
+
 def a_rung_that_cannot_be_read_is_waited_for():
     """The other batch is tuned. One failed look costs nothing."""
     grid = {"data.batch_size": [2, 4], "seed": [1]}
@@ -290,7 +308,7 @@ def what_does_not_fit_is_found_once():
 if __name__ == "__main__":
     main(the_best_of_each_batch_is_found, a_cut_study_decides_the_same_without_checkpoints,
          a_best_at_the_edge_widens_the_grid, the_fastest_candidates_go_on,
-         a_candidate_that_diverges_has_lost,
+         a_candidate_that_diverges_has_lost, a_seed_of_the_best_that_diverges_is_a_failure,
          a_rung_that_cannot_be_read_is_waited_for, a_rung_that_fails_ends,
          slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
          listed_points_have_grids_and_seeds_of_their_own,
