@@ -8,6 +8,7 @@
 #include "launch/base/thread_wait.h"
 #include "launch/config/config_load.h"
 #include "launch/config/value.h"
+#include "launch/run/config_agree.h"
 #include "launch/run/experiment_plan.h"
 #include "launch/run/memory_report.h"
 #include "launch/run/profile.h"
@@ -100,7 +101,6 @@ static Status plan_suppose(const TrainOptions *values, PlanFor *plan) {
 /* Checks the config, the machine and the data, without using a device or a run directory. */
 static Status load(Run *run) {
     Experiment *e = &run->e;
-    TRY(run_adopt(run));
     TRY(experiment_open_device(e));
     run_mark(run, "device");
     return experiment_open_data(e);
@@ -154,6 +154,8 @@ static Status run_all(Run *run, const TrainOptions *values, const Arguments *arg
     if (values->print_config) {
         return world_agree(world, leads ? streams_flush(config_write(run->config, stdout)) : OK);
     }
+    TRY(world_agree(world, run_adopt(run)));
+    TRY(config_agree(&run->e));
     TRY(world_agree(world, load(run)));
     TRY(experiment_connect(&run->e));
     TRY(world_agree(world, experiment_plan(&run->e)));

@@ -2,9 +2,11 @@
 """The number of ranks does not change a run. sanitizers: no"""
 
 import os
+import re
+import shutil
 
-from e2e import (WORK, check, checkpoints, config, equal, losses, main, run, run_directory, states,
-                 train)
+from e2e import (ENVIRONMENT, PROGRAMS, WORK, Job, check, checkpoints, config, corpus, equal,
+                 losses, main, run, run_directory, states, train)
 
 STEPS = 20
 GLOBAL_BATCH = 8
@@ -68,6 +70,29 @@ def sums_are_measured():
     check(alone.code == 64 and "mpirun -np 2 ./bench allreduce" in alone.err, alone)
 
 
+def ranks_have_one_config():
+    """Paths of the data and threads may differ."""
+    path = config("one_config", training__stop__steps=2, checkpoint__interval=0)
+    program = [os.path.join(PROGRAMS, "train"), path]
+
+    def done(here, there, code):
+        job = Job(["mpirun", "-np", "1", *program, *here, ":", "-np", "1", *program, *there],
+                  ENVIRONMENT).end()
+        equal(job.code, code, "%s and %s: %r" % (here, there, job))
+        return job
+
+    for here, there in (("optimizer.lr=1e-3", "optimizer.lr=2e-3"), ("seed=1", "seed=2"),
+                        ("data.batch_size=1", "data.batch_size=2")):
+        key = here.split("=")[0].split(".")[-1]
+        wanted = (r"train: error: rank 1: the config here, on \S+, has `%s: \S+`, that of rank 0 on "
+                  r"\S+ `%s: \S+`; start all ranks with the same config" % (key, key))
+        check(re.match(wanted, done([here], [there], 78).errors()[0]), "no line: " + wanted)
+    check(not os.path.exists(run_directory("one_config")), "a directory was made")
+    copy = os.path.join(WORK, "copy.h5")
+    shutil.copy(corpus() + "/train.h5", copy)
+    done(["threads=1"], ["threads=2", "data.train=" + copy], 0)
+
+
 if __name__ == "__main__":
-    main(sums_are_measured, ranks_agree_at_every_step, ranks_agree_with_dropout,
+    main(sums_are_measured, ranks_have_one_config, ranks_agree_at_every_step, ranks_agree_with_dropout,
          data_parallel_runs_repeat_bit_by_bit)
