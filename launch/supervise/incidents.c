@@ -31,15 +31,17 @@ static void path_of(const char *directory, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s/incidents.jsonl", directory);
 }
 
-Status incident_write(const char *directory, const Incident *incident) {
+Status incident_write(const char *directory, const Incident *incident, bool *is_noted) {
     char path[PATH_MAX];
     path_of(directory, path);
-    if (access(directory, F_OK) != 0) return OK;
+    *is_noted = access(directory, F_OK) == 0;
+    if (!*is_noted) return OK;
     json_t *value = incident_json(incident);
     char *line = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(6));
     Status status = line == NULL ? OUT_OF_MEMORY("an incident") : text_file_append(path, line);
     json_decref(value);
     free(line);
+    *is_noted = !failed(status);
     return status;
 }
 

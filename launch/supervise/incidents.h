@@ -15,9 +15,9 @@ typedef struct Incident {
     int64_t checkpoint, failures;
 } Incident;
 
-/* Appends the incident. A run that failed before it had a directory has no table. Errors: those of
- * text_file_append. */
-NODISCARD Status incident_write(const char *directory, const Incident *incident);
+/* Appends the incident. A run that failed before it had a directory has no table: then it is not
+ * noted, which is no error. Errors: those of text_file_append. */
+NODISCARD Status incident_write(const char *directory, const Incident *incident, bool *is_noted);
 
 /* Reads what a further start continues from the last incident; leaves it unchanged if there is
  * none. */

@@ -6,6 +6,7 @@
 #include "launch/base/signals.h"
 #include "launch/run/run_checkpoint.h"
 #include "launch/run/run_directory.h"
+#include "launch/run/run_files.h"
 #include "launch/run/run_lock.h"
 #include "launch/study/launcher.h"
 #include "launch/study/overdue.h"
@@ -154,6 +155,19 @@ static Status give_up(const Supervisor *s) {
                  (long long)s->failures, s->first_cause, s->config->output);
 }
 
+/* A resume repeats each step bit for bit; once more tells the arithmetic from a faulty machine. */
+static bool has_diverged_again(Supervisor *s) {
+    RunFacts facts;
+    if (s->failures < 2 || strcmp(s->attempt.cause, s->first_cause) != 0) return false;
+    if (failed(run_facts_read(s->config->output, &s->arena, &facts))) return false;
+    return strcmp(facts.outcome, "diverged") == 0;
+}
+
+static Status give_up_diverged(const Supervisor *s) {
+    return ERROR(STATUS_FAILURE, "gave up: the run diverged again in the same step: %s",
+                 s->first_cause);
+}
+
 /* In the pause, or before there is a process: the same as a run that stops. */
 static Status stopped(int64_t attempt) {
     int number = signals_number();
@@ -226,13 +240,14 @@ static Status start(Supervisor *s) {
     return OK;
 }
 
-/* A table that takes no line costs that line, and is said once. */
+/* Whether the next job can count this failure. A table that takes no line costs that line, and is
+ * said once. */
 static bool failure_note(Supervisor *s) {
     Incident incident = incident_of(s);
-    bool is_noted = !failed(incident_write(s->config->output, &incident));
-    if (!is_noted && !s->is_unlogged)
+    bool is_noted, is_lost = failed(incident_write(s->config->output, &incident, &is_noted));
+    if (is_lost && !s->is_unlogged)
         escape_say(stderr, "supervise: warning: %s; goes on without this line", status_message());
-    s->is_unlogged |= !is_noted;
+    s->is_unlogged |= is_lost;
     return is_noted;
 }
 
@@ -263,6 +278,7 @@ static Status run(Supervisor *s) {
         TRY(writable_check(s));
         failure_count(s);
         bool is_noted = failure_note(s);
+        if (has_diverged_again(s)) return give_up_diverged(s);
         if (s->failures >= s->options->tries) return give_up(s);
         if (s->job != NULL && is_noted && is_requeued(s)) return OK;
         char next[64];

@@ -84,8 +84,8 @@ def ranks_have_one_config():
     for here, there in (("optimizer.lr=1e-3", "optimizer.lr=2e-3"), ("seed=1", "seed=2"),
                         ("data.batch_size=1", "data.batch_size=2")):
         key = here.split("=")[0].split(".")[-1]
-        wanted = (r"train: error: rank 1: the config here, on \S+, has `%s: \S+`, that of rank 0 on "
-                  r"\S+ `%s: \S+`; start all ranks with the same config" % (key, key))
+        wanted = (r"train: error: rank 1: the config here, on \S+, has `%s: \S+`, that of rank 0 "
+                  r"on \S+ `%s: \S+`; start all ranks with the same config" % (key, key))
         check(re.match(wanted, done([here], [there], 78).errors()[0]), "no line: " + wanted)
     check(not os.path.exists(run_directory("one_config")), "a directory was made")
     copy = os.path.join(WORK, "copy.h5")
@@ -94,5 +94,5 @@ def ranks_have_one_config():
 
 
 if __name__ == "__main__":
-    main(sums_are_measured, ranks_have_one_config, ranks_agree_at_every_step, ranks_agree_with_dropout,
-         data_parallel_runs_repeat_bit_by_bit)
+    main(sums_are_measured, ranks_have_one_config, ranks_agree_at_every_step,
+         ranks_agree_with_dropout, data_parallel_runs_repeat_bit_by_bit)

@@ -345,6 +345,24 @@ def slurm_is_asked_again_and_else_it_goes_on_in_the_job():
           "gave up after 3 failures" in done.err, repr(done))
 
 
+def failures_before_there_is_a_run_are_counted_in_the_job():
+    """No table could tell the next job of them, which would be requeued for ever."""
+    path, (mpirun, count) = config("no_directory"), fake_mpirun("echo 'no daemon' >&2")
+    done, asked = of_slurm(path, mpirun, "exit 0")
+    equal((done.code, asked, os.path.getsize(count)), (1, 0, 3), repr(done))
+    check("gave up after 3 failures" in done.err and "no daemon" in done.err, repr(done))
+
+
+def a_run_that_diverges_again_ends():
+    path = config("diverges", optimizer={"lr": 1000, "grad_clip": 0, "weight_decay": 10},
+                  lr_scheduler={"warmup": 1, "min_lr": 1000}, training__stop__steps=50,
+                  checkpoint__interval=0)
+    done = run("supervise", path, "--tries=5")
+    check(done.code == 1 and "gave up: the run diverged again in the same step: step " in done.err,
+          repr(done))
+    equal(len(incidents("diverges")), 2, "failures")
+
+
 def a_damaged_line_resets_no_count():
     """Zero bytes are what a power cut leaves."""
     path, (mpirun, _) = failing("cut"), fake_mpirun(FAILS)
@@ -368,4 +386,6 @@ if __name__ == "__main__":
          a_probe_that_cannot_start_is_a_failed_attempt,
          the_next_one_removes_the_errors_of_a_killed_one,
          a_table_that_takes_no_line_costs_that_line, a_long_line_is_told,
-         slurm_is_asked_again_and_else_it_goes_on_in_the_job, a_damaged_line_resets_no_count)
+         slurm_is_asked_again_and_else_it_goes_on_in_the_job,
+         failures_before_there_is_a_run_are_counted_in_the_job, a_run_that_diverges_again_ends,
+         a_damaged_line_resets_no_count)
