@@ -1,5 +1,7 @@
 #include "launch/study/metric.h"
 
+#include "launch/run/phases.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -29,10 +31,32 @@ double metric_reduced(const RunRecord *records, size_t count, const char *metric
     return strcmp(reduce, "last") == 0 ? last : strcmp(reduce, "mean") == 0 ? sum / n : best;
 }
 
-Status metric_read(const char *directory, const char *metric, const char *reduce, double *out) {
+static double share_of(const RunRecord *r, const ConfigStop *budget) {
+    RunPosition at = {
+        .step = (int64_t)r->step, .tokens = (int64_t)r->tokens, .train_s = r->train_s};
+    return run_share(budget, at);
+}
+
+/* Cuts what follows a share. A stage ends up to a step after its share, with an evaluation: without
+ * one there, the run has not stopped at it. */
+static void records_cut(RunRecords *records, const ConfigStop *budget, double share) {
+    double last = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < records->count; i++) {
+        double at = share_of(&records->items[i], budget);
+        if (at > share * 1.05) break;
+        if (!isnan(records->items[i].metric)) last = at;
+        count++;
+    }
+    records->count = last < share * 0.95 ? 0 : count;
+}
+
+Status metric_read(const char *directory, const char *metric, const char *reduce,
+                   const ConfigStop *budget, double share, double *out) {
     Arena arena = {0};
     RunRecords records;
     Status status = run_records_read(directory, metric, 0, &arena, &records);
+    if (!failed(status) && share < 1) records_cut(&records, budget, share);
     *out = failed(status) ? NAN : metric_reduced(records.items, records.count, metric, reduce);
     arena_free(&arena);
     return status;

@@ -1,6 +1,7 @@
 /* The number by which a study compares its runs: report.metric, reduced by report.reduce. */
 #pragma once
 
+#include "launch/config/config.h"
 #include "launch/run/run_files.h"
 
 #include <stdbool.h>
@@ -12,7 +13,8 @@ bool metric_is_rate(const char *metric);
 double metric_reduced(const RunRecord *records, size_t count, const char *metric,
                       const char *reduce);
 
-/* The same of a run directory. NaN if it is unknown. Errors: STATUS_FAILURE if the machine cannot
- * read it. */
+/* The same of a run directory, of its records up to a share of its budget, the last of them with a
+ * value near that share; 1: of all. NaN if it is unknown. Errors: STATUS_FAILURE if the machine
+ * cannot read it. */
 NODISCARD Status metric_read(const char *directory, const char *metric, const char *reduce,
-                             double *out);
+                             const ConfigStop *budget, double share, double *out);

@@ -39,13 +39,15 @@ static bool is_lost(const Study *study, const Tuning *t, const StudyPoint *point
            (has_no_room(study, t) && s->attempts == 0);
 }
 
-/* Lower is better. */
-static Status result_now(const Study *study, const StudyPoint *point, double *out) {
+/* Lower is better. -INFINITY, which no rung ranks or ends: beyond the share, without a stop there. */
+static Status result_at(const Study *study, const StudyPoint *point, double share, double *out) {
     const ConfigReport *report = &study->config->report;
-    TRY(metric_read(point->directory, report->metric,
-                    config_name("report.reduce", (int)report->reduce), out));
+    bool is_beyond = point_share(point) > share * 1.05;
+    const char *reduce = config_name("report.reduce", (int)report->reduce);
+    TRY(metric_read(point->directory, report->metric, reduce, &point->config->training.stop,
+                    is_beyond ? share : 1, out));
     if (metric_is_rate(report->metric)) *out = -*out;
-    if (isnan(*out)) *out = INFINITY;
+    if (isnan(*out)) *out = is_beyond ? -INFINITY : INFINITY;
     return OK;
 }
 
@@ -54,16 +56,16 @@ static bool has_passed(const StudyPoint *point, double share) {
     return (state == POINT_DONE || state == POINT_WAITING) && point_share(point) >= share - 1e-9;
 }
 
-/* A result that is not in rungs.log yet is read from the run, if it stands at this rung. */
+/* What is not in rungs.log yet is read from the run. */
 static Status results_read(const Study *study, Tuning *t, TuneCandidate *c) {
     const StudyPoint *point = point_of(study, c);
-    TRY(tuning_log_read(point, t->shares, t->rungs, c->losses));
+    TRY(tuning_log_read(point, &study->config->report, t->shares, t->rungs, c->losses));
     for (int r = 0; r < t->rungs; r++) {
         if (!isnan(c->losses[r])) continue;
         if (is_lost(study, t, point))
             c->losses[r] = INFINITY;
         else if (has_passed(point, t->shares[r]))
-            TRY(result_now(study, point, &c->losses[r]));
+            TRY(result_at(study, point, t->shares[r], &c->losses[r]));
     }
     return OK;
 }
@@ -128,13 +130,13 @@ static bool rung_decide(Study *study, Tuning *t, int rung) {
         if (c->ended >= 0 || c->is_added) continue;
         go_on(study, t, c, rung);
         whole = whole && !isnan(c->losses[rung]);
-        alive++;
+        alive += c->losses[rung] > -INFINITY || isnan(c->losses[rung]);
     }
     if (!whole) return false;
     double kept = loss_kept(t, rung, tuning_kept(alive));
     for (int i = 0; i < t->count; i++) {
         TuneCandidate *c = &t->candidates[i];
-        bool is_kept = c->losses[rung] <= kept && isfinite(c->losses[rung]);
+        bool is_kept = c->losses[rung] <= kept && c->losses[rung] < INFINITY;
         if (c->ended >= 0 || c->is_added || is_kept) continue;
         c->ended = rung;
         c->why = why_ended(study, t, c, rung, kept);
@@ -372,12 +374,12 @@ Status tunings_open(Study *study) {
 static Status results_note(const Study *study, const Tuning *t, const TuneCandidate *c) {
     const StudyPoint *point = point_of(study, c);
     double kept[RUNGS_MAX];
-    TRY(tuning_log_read(point, t->shares, t->rungs, kept));
+    TRY(tuning_log_read(point, &study->config->report, t->shares, t->rungs, kept));
     for (int r = 0; r < t->rungs; r++) {
         bool is_here = has_passed(point, t->shares[r]) &&
                        (r + 1 == t->rungs || !has_passed(point, t->shares[r + 1]));
         if (isnan(kept[r]) && is_here && isfinite(c->losses[r]))
-            TRY(tuning_log_add(point, t->shares[r], c->losses[r]));
+            TRY(tuning_log_add(point, &study->config->report, t->shares[r], c->losses[r]));
     }
     return OK;
 }

@@ -12,14 +12,27 @@ static void log_path(const StudyPoint *point, char path[PATH_MAX]) {
     snprintf(path, PATH_MAX, "%s/rungs.log", point->directory);
 }
 
-Status tuning_log_read(const StudyPoint *point, const double *shares, int count, double *losses) {
+static const char *reduce_of(const ConfigReport *report) {
+    return config_name("report.reduce", (int)report->reduce);
+}
+
+/* "rung SHARE LOSS STEP TRAIN_S METRIC REDUCE" */
+static bool line_read(const char *line, const ConfigReport *report, double *share, double *loss) {
+    char metric[128], reduce[16];
+    int read = sscanf(line, "rung %lf %lf %*s %*s %127s %15s", share, loss, metric, reduce);
+    return read == 2 || (read == 4 && strcmp(metric, report->metric) == 0 &&
+                         strcmp(reduce, reduce_of(report)) == 0);
+}
+
+Status tuning_log_read(const StudyPoint *point, const ConfigReport *report, const double *shares,
+                       int count, double *losses) {
     char path[PATH_MAX], text[LOG_BYTES], *rest = text;
     log_path(point, path);
     for (int i = 0; i < count; i++) losses[i] = NAN;
     TRY(text_file_tail(path, text, sizeof text));
     for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         double share, loss;
-        if (sscanf(line, "rung %lf %lf", &share, &loss) != 2) continue;
+        if (!line_read(line, report, &share, &loss)) continue;
         for (int i = 0; i < count; i++) {
             if (fabs(share - shares[i]) < 1e-6) losses[i] = loss;
         }
@@ -27,11 +40,12 @@ Status tuning_log_read(const StudyPoint *point, const double *shares, int count,
     return OK;
 }
 
-Status tuning_log_add(const StudyPoint *point, double share, double loss) {
-    char path[PATH_MAX], line[160];
+Status tuning_log_add(const StudyPoint *point, const ConfigReport *report, double share,
+                      double loss) {
+    char path[PATH_MAX], line[320];
     const PointStatus *s = &point->status;
     log_path(point, path);
-    snprintf(line, sizeof line, "rung %.10g %.17g %lld %.6f", share, loss, (long long)s->step,
-             s->train_s);
+    snprintf(line, sizeof line, "rung %.10g %.17g %lld %.6f %s %s", share, loss, (long long)s->step,
+             s->train_s, report->metric, reduce_of(report));
     return text_file_append(path, line);
 }

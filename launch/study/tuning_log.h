@@ -1,11 +1,13 @@
-/* rungs.log of a candidate: its result at the end of each rung, "rung SHARE LOSS STEP TRAIN_S". It
- * outlives the run's metrics, which a start without checkpoints writes again. */
+/* rungs.log of a candidate: its result at the end of each rung, "rung SHARE LOSS STEP TRAIN_S
+ * METRIC REDUCE". It outlives the run's metrics, which a start without checkpoints writes again. */
 #pragma once
 
 #include "launch/study/point.h"
 
-/* Sets the loss of each share; NaN if it is not recorded. */
-NODISCARD Status tuning_log_read(const StudyPoint *point, const double *shares, int count,
-                                 double *losses);
+/* Sets the loss of each share; NaN if it is not recorded by this metric. Lines of older versions
+ * name none, and count. */
+NODISCARD Status tuning_log_read(const StudyPoint *point, const ConfigReport *report,
+                                 const double *shares, int count, double *losses);
 
-NODISCARD Status tuning_log_add(const StudyPoint *point, double share, double loss);
+NODISCARD Status tuning_log_add(const StudyPoint *point, const ConfigReport *report, double share,
+                                double loss);

@@ -113,7 +113,7 @@ static void run_logs(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) put(files[i], data, size);
     point_refresh(&point);
     if (point.status.step < -1) abort();
-    (void)!passes(tuning_log_read(&point, shares, 3, losses));
+    (void)!passes(tuning_log_read(&point, &study->config->report, shares, 3, losses));
     (void)!passes(study_read_jobs(study));
 }
 

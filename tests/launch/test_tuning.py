@@ -180,6 +180,24 @@ def a_seed_of_the_best_that_diverges_is_a_failure():
         check("1 of 2 runs of batch 2 failed and are not in its mean." in file.read(), "answer")
 
 
+def a_grown_tuning_ranks_what_stopped_at_its_rungs():
+    """Three candidates have the rung 100% alone, five also one of 25%, where the three never stopped."""
+    sweep(tuned("grown", {"data.batch_size": [2]}, rates=RATES[1:4]), "--local")
+    path = tuned("grown", {"data.batch_size": [2]}, rates=RATES)
+    sweep(path, "--local")
+    tuning = tunings("grown")[0]
+    by_rate = candidates(tuning)
+    equal(tuning["rungs"], [0.25, 1.0], "rungs")
+    for rate in RATES[1:4]:
+        equal((by_rate[rate]["results"][0], by_rate[rate]["ended_by_rung"]), (None, None), rate)
+    ended = [rate for rate in RATES if by_rate[rate]["ended_by_rung"] == 0]
+    check(len(ended) < 2, "the new ones are ranked among themselves: %r" % ended)
+    # by another metric the rungs are read from the runs
+    sweep(path, "--report", "report.metric=train/loss")
+    results = candidates(tunings("grown")[0])[RATES[0]]["results"]
+    check(results[0] is not None and results[0] != by_rate[RATES[0]]["results"][0], results)
+
+
 def a_rung_that_cannot_be_read_is_waited_for():
     """The other batch is tuned. One failed look costs nothing."""
     grid = {"data.batch_size": [2, 4], "seed": [1]}
@@ -309,6 +327,7 @@ if __name__ == "__main__":
     main(the_best_of_each_batch_is_found, a_cut_study_decides_the_same_without_checkpoints,
          a_best_at_the_edge_widens_the_grid, the_fastest_candidates_go_on,
          a_candidate_that_diverges_has_lost, a_seed_of_the_best_that_diverges_is_a_failure,
+         a_grown_tuning_ranks_what_stopped_at_its_rungs,
          a_rung_that_cannot_be_read_is_waited_for, a_rung_that_fails_ends,
          slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
          listed_points_have_grids_and_seeds_of_their_own,
