@@ -39,18 +39,6 @@ static bool is_lost(const Study *study, const Tuning *t, const StudyPoint *point
            (has_no_room(study, t) && s->attempts == 0);
 }
 
-/* Lower is better. -INFINITY, which no rung ranks or ends: beyond the share, without a stop there. */
-static Status result_at(const Study *study, const StudyPoint *point, double share, double *out) {
-    const ConfigReport *report = &study->config->report;
-    bool is_beyond = point_share(point) > share * 1.05;
-    const char *reduce = config_name("report.reduce", (int)report->reduce);
-    TRY(metric_read(point->directory, report->metric, reduce, &point->config->training.stop,
-                    is_beyond ? share : 1, out));
-    if (metric_is_rate(report->metric)) *out = -*out;
-    if (isnan(*out)) *out = is_beyond ? -INFINITY : INFINITY;
-    return OK;
-}
-
 static bool has_passed(const StudyPoint *point, double share) {
     PointState state = point->status.state;
     return (state == POINT_DONE || state == POINT_WAITING) && point_share(point) >= share - 1e-9;
@@ -65,7 +53,7 @@ static Status results_read(const Study *study, Tuning *t, TuneCandidate *c) {
         if (is_lost(study, t, point))
             c->losses[r] = INFINITY;
         else if (has_passed(point, t->shares[r]))
-            TRY(result_at(study, point, t->shares[r], &c->losses[r]));
+            TRY(tuning_result(point, &study->config->report, t->shares[r], &c->losses[r]));
     }
     return OK;
 }
@@ -306,14 +294,19 @@ static void candidate_close(Study *study, const Tuning *t, TuneCandidate *c) {
     point_refresh(point);
 }
 
-/* Without a best, the first candidate that failed or does not fit is the result. */
-static void failure_show(Study *study, const Tuning *t) {
-    int shown = 0;
+/* Without a best, the first candidate that failed or does not fit is the result; if none did, no
+ * run logs the metric. */
+static Status failure_show(Study *study, Tuning *t) {
+    int shown = -1;
     for (int i = t->count - 1; i >= 0; i--) {
         PointState state = point_of(study, &t->candidates[i])->status.state;
         if (state == POINT_FAILED || state == POINT_OOM) shown = i;
     }
-    point_of(study, &t->candidates[shown])->is_result = true;
+    if (shown >= 0) point_of(study, &t->candidates[shown])->is_result = true;
+    if (shown >= 0) return OK;
+    t->fault = arena_printf(&study->arena, "no candidate has a number for %s; set report.metric",
+                            study->config->report.metric);
+    return t->fault != NULL ? OK : OUT_OF_MEMORY("a tuning");
 }
 
 /* Requires results_read_all. */
@@ -330,8 +323,7 @@ static Status decide(Study *study, Tuning *t) {
     if (goes_on) TRY(finals_decide(study, t));
     for (int i = 0; i < t->count; i++) candidate_close(study, t, &t->candidates[i]);
     if (t->best >= 0) return seeds_add(study, t);
-    if (t->is_decided) failure_show(study, t);
-    return OK;
+    return t->is_decided ? failure_show(study, t) : OK;
 }
 
 static Status tuning_make(Study *study, int index, Tuning *t) {

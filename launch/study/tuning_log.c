@@ -1,6 +1,7 @@
 #include "launch/study/tuning_log.h"
 
 #include "launch/base/text_file.h"
+#include "launch/study/metric.h"
 
 #include <limits.h>
 #include <math.h>
@@ -48,4 +49,14 @@ Status tuning_log_add(const StudyPoint *point, const ConfigReport *report, doubl
     snprintf(line, sizeof line, "rung %.10g %.17g %lld %.6f %s %s", share, loss, (long long)s->step,
              s->train_s, report->metric, reduce_of(report));
     return text_file_append(path, line);
+}
+
+Status tuning_result(const StudyPoint *point, const ConfigReport *report, double share,
+                     double *out) {
+    bool is_beyond = point_share(point) > share * 1.05;
+    TRY(metric_read(point->directory, report->metric, reduce_of(report),
+                    &point->config->training.stop, is_beyond ? share : 1, out));
+    if (metric_is_rate(report->metric)) *out = -*out;
+    if (isnan(*out)) *out = is_beyond ? -INFINITY : INFINITY;
+    return OK;
 }

@@ -9,5 +9,11 @@
 NODISCARD Status tuning_log_read(const StudyPoint *point, const ConfigReport *report,
                                  const double *shares, int count, double *losses);
 
+/* The report's metric of a candidate that has reached a share of its budget; lower is better.
+ * INFINITY if it has none. -INFINITY, which no rung ranks or ends, if it has gone on beyond the
+ * share and did not stop there. Errors: those of metric_read. */
+NODISCARD Status tuning_result(const StudyPoint *point, const ConfigReport *report, double share,
+                               double *out);
+
 NODISCARD Status tuning_log_add(const StudyPoint *point, const ConfigReport *report, double share,
                                 double loss);

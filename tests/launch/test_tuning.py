@@ -181,7 +181,7 @@ def a_seed_of_the_best_that_diverges_is_a_failure():
 
 
 def a_grown_tuning_ranks_what_stopped_at_its_rungs():
-    """Three candidates have the rung 100% alone, five also one of 25%, where the three never stopped."""
+    """Three candidates have the rung 100% alone, five also one of 25%; no old one stopped there."""
     sweep(tuned("grown", {"data.batch_size": [2]}, rates=RATES[1:4]), "--local")
     path = tuned("grown", {"data.batch_size": [2]}, rates=RATES)
     sweep(path, "--local")
@@ -196,6 +196,13 @@ def a_grown_tuning_ranks_what_stopped_at_its_rungs():
     sweep(path, "--report", "report.metric=train/loss")
     results = candidates(tunings("grown")[0])[RATES[0]]["results"]
     check(results[0] is not None and results[0] != by_rate[RATES[0]]["results"][0], results)
+
+
+def a_metric_that_no_run_logs_is_named():
+    done = sweep(tuned("unlogged", {"data.batch_size": [2]}, report__metric="mfu"),
+                 "--local", code=1)
+    check("no candidate has a number for mfu; set report.metric" in done.err, done)
+    equal(points("unlogged"), {}, "results")
 
 
 def a_rung_that_cannot_be_read_is_waited_for():
@@ -328,6 +335,7 @@ if __name__ == "__main__":
          a_best_at_the_edge_widens_the_grid, the_fastest_candidates_go_on,
          a_candidate_that_diverges_has_lost, a_seed_of_the_best_that_diverges_is_a_failure,
          a_grown_tuning_ranks_what_stopped_at_its_rungs,
+         a_metric_that_no_run_logs_is_named,
          a_rung_that_cannot_be_read_is_waited_for, a_rung_that_fails_ends,
          slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
          listed_points_have_grids_and_seeds_of_their_own,
