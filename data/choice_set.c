@@ -1,6 +1,8 @@
 #include "data/choice_set.h"
 
 #include "core/base/input_file.h"
+#include "core/base/utf8.h"
+#include "data/json_start.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -27,22 +29,14 @@ typedef struct ChoiceReader {
     int64_t choice_capacity, question_capacity;
 } ChoiceReader;
 
-/* The bytes of a mark that says UTF-8, which some editors write. */
-static size_t mark_bytes(const char *text) { return strncmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; }
-
-/* Spaces and blank lines may stand before the first name of the first object; an array of objects
- * is refused later. */
-static ChoiceFormat format_of(const char *head) {
-    static const char spaces[] = " \t\r\n";
+/* An array of objects is refused later. */
+static ChoiceFormat format_of(const char head[HEAD_BYTES]) {
+    bool is_array;
     int32_t magic = 0;
     memcpy(&magic, head, sizeof magic);
     if (magic == MAGIC) return CHOICES_LLMC;
-    head += mark_bytes(head);
-    head += strspn(head, spaces);
-    if (*head == '[') head += 1 + strspn(head + 1, spaces);
-    if (*head != '{') return CHOICES_NONE;
-    head += 1 + strspn(head + 1, spaces);
-    return *head == '"' ? CHOICES_JSON : CHOICES_NONE;
+    bool is_json = json_starts_objects((const uint8_t *)head, HEAD_BYTES, &is_array);
+    return is_json ? CHOICES_JSON : CHOICES_NONE;
 }
 
 ChoiceFormat choice_set_format(const char *path) {
@@ -229,7 +223,8 @@ static Status json_read(ChoiceReader *r, const char *bytes, size_t size, TokenBu
                      "format instead",
                      r->path);
     const char *end = bytes + size;
-    for (const char *line = bytes + mark_bytes(bytes), *next; line < end; line = next) {
+    for (const char *line = bytes + utf8_mark((const uint8_t *)bytes, size), *next; line < end;
+         line = next) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         next = newline == NULL ? end : newline + 1;
         r->number++;

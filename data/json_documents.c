@@ -1,5 +1,8 @@
 #include "data/json_documents.h"
 
+#include "core/base/utf8.h"
+#include "data/json_start.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,10 +93,9 @@ static Status field_pass(const JsonLines *lines, const json_t *object) {
 
 static Status line_pass(JsonLines *lines, const char *line, size_t bytes) {
     lines->line++;
-    if (lines->line == 1 && bytes >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0) {
-        line += 3;
-        bytes -= 3;
-    }
+    size_t mark = lines->line == 1 ? utf8_mark((const uint8_t *)line, bytes) : 0;
+    line += mark;
+    bytes -= mark;
     while (bytes > 0 && memchr(" \t\r", line[0], 3) != NULL) line++, bytes--;
     if (bytes == 0) return OK;
     json_error_t error;
@@ -156,32 +158,16 @@ Status json_documents_read(TextStream *stream, const char *field, const Document
     return status;
 }
 
-/* Moves past bytes of `spaces`. */
-static void spaces_skip(const uint8_t **text, const uint8_t *end, const char *spaces) {
-    while (*text < end && **text != 0 && strchr(spaces, **text) != NULL) (*text)++;
-}
-
-/* An object whose line is longer than the text, or an array of objects. */
-static bool is_cut(const uint8_t *text, const uint8_t *end, const char *blank) {
-    bool is_array = text < end && *text == '[';
-    if (!is_array && memchr(text, '\n', (size_t)(end - text)) != NULL) return false;
-    if (is_array) spaces_skip(&text, end, "["), spaces_skip(&text, end, blank);
-    if (text == end || *text++ != '{') return false;
-    spaces_skip(&text, end, blank);
-    return text < end && *text == '"';
-}
-
 bool json_documents_are(const uint8_t *text, size_t bytes, char *fields, size_t capacity) {
-    static const char blank[] = " \t\r\n", mark[] = "\xEF\xBB\xBF";
-    const uint8_t *end = text + bytes;
-    fields[0] = '\0';
-    spaces_skip(&text, end, mark);
-    spaces_skip(&text, end, blank);
-    const uint8_t *newline = memchr(text, '\n', (size_t)(end - text));
+    const uint8_t *end = text + bytes, *start = json_start(text, bytes),
+                  *newline = memchr(start, '\n', (size_t)(end - start));
+    size_t length = (size_t)((newline == NULL ? end : newline) - start);
+    bool is_array;
     json_error_t error;
-    json_t *object = json_loadb(
-        (const char *)text, (size_t)((newline == NULL ? end : newline) - text), JSON_FLAGS, &error);
+    json_t *object = json_loadb((const char *)start, length, JSON_FLAGS, &error);
+    fields[0] = '\0';
     if (json_is_object(object)) fields_write(object, true, fields, capacity);
     json_decref(object);
-    return fields[0] != '\0' || is_cut(text, end, blank);
+    bool begins = json_starts_objects(text, bytes, &is_array);
+    return fields[0] != '\0' || (begins && (is_array || newline == NULL));
 }

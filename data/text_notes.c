@@ -65,8 +65,7 @@ static void line_ends_check(TextNotes *notes, const uint8_t *text, size_t bytes)
 
 void text_notes_part(TextNotes *notes, const uint8_t *text, size_t bytes) {
     if (bytes == 0) return;
-    bool has_mark = notes->at == 0 && bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0;
-    if (has_mark) found(notes, BYTE_ORDER_MARK, 0);
+    if (notes->at == 0 && utf8_mark(text, bytes) > 0) found(notes, BYTE_ORDER_MARK, 0);
     if (!notes->is_found[NOT_UTF8]) characters_check(notes, text, bytes);
     line_ends_check(notes, text, bytes);
     notes->at += (int64_t)bytes;

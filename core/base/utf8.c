@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+size_t utf8_mark(const uint8_t *text, size_t bytes) {
+    return bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 static int is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
 size_t utf8_character(const uint8_t *text, size_t bytes) {

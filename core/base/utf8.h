@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The bytes of the mark at the start that says UTF-8, which some editors write: 3 or 0. */
+size_t utf8_mark(const uint8_t *text, size_t bytes);
+
 /* The number of bytes of the valid character that starts at text[0], or 0. */
 size_t utf8_character(const uint8_t *text, size_t bytes);
 

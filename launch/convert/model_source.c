@@ -84,6 +84,7 @@ static Status saved_config(ModelSource *s, int n_overrides, char **overrides, Co
     Config *saved;
     TRY(checkpoint_read_text(s->file, "config", &s->arena, &text));
     TRY(config_load_text(text, s->path, n_overrides, overrides, out));
+    if (n_overrides == 0) return OK;
     TRY(config_load_text(text, s->path, 0, NULL, &saved));
     Status status = changes_check(s, &(*out)->model, &saved->model, note, bytes);
     config_destroy(&saved);

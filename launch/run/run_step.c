@@ -18,12 +18,11 @@ static Status batch_upload(Run *run, Status filled) {
     return device_upload(run->e.device, run->e.recorded.step.targets, run->targets);
 }
 
-/* Updates that the moments have had. Only in f16 may a step pass without one; elsewhere steps count
- * them, because a GPU's results arrive a step late. */
+/* Updates that the moments have had: those known, and that of a step whose results are pending,
+ * which is one, because f16, which may pass a step without an update, waits for its results. A
+ * branch may renumber its steps. */
 static int64_t updates_of(const Run *run) {
-    const Progress *p = &run->progress;
-    bool scales = config_dtype(run->e.config) == DTYPE_F16;
-    return scales ? p->loss_scale.updates : p->earlier_updates + p->step;
+    return run->progress.loss_scale.updates + (run->results_step >= 0);
 }
 
 static Status state_upload(Run *run, int64_t first_sample) {

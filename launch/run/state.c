@@ -146,7 +146,6 @@ static Status contents_load(Experiment *e, const CheckpointFile *file, bool bran
         progress_branch(e, progress);
     else
         TRY(world_check(e, file, run.sequences));
-    progress->earlier_updates = progress->loss_scale.updates - progress->step;
     best_settle(e, &run, progress);
     TRY(scales_load(e, file, arena));
     return state_load_weights(e, file, arena);

@@ -18,7 +18,6 @@ typedef struct Progress {
     int64_t best_step, evaluated_step; /* -1: none yet */
     bool best_is_dropped; /* by this resume: it was of other tokens than evaluations are now */
     LossScale loss_scale;
-    int64_t earlier_updates; /* of the moments before step 0: a branch may renumber its steps */
     NoiseScale noise;
     double joules; /* NaN: unknown */
 } Progress;

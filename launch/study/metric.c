@@ -37,14 +37,14 @@ static double share_of(const RunRecord *r, const ConfigStop *budget) {
     return run_share(budget, at);
 }
 
-/* Cuts what follows a share. A stage ends up to a step after it, a tenth at most, and evaluates:
- * without that, the run has not stopped there. */
+/* Cuts what follows a stage, which ends with an evaluation: without one, the run has not stopped
+ * there. */
 static void records_cut(RunRecords *records, const ConfigStop *budget, double share) {
     double last = 0;
     size_t count = 0;
     for (size_t i = 0; i < records->count; i++) {
         double at = share_of(&records->items[i], budget);
-        if (at > share * 1.15) break;
+        if (metric_is_beyond(at, share)) break;
         if (!isnan(records->items[i].metric)) last = at;
         count++;
     }

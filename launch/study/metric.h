@@ -9,6 +9,10 @@
 /* Whether higher is better. */
 bool metric_is_rate(const char *metric);
 
+/* Whether a run at the share `at` of its budget has gone on beyond the stage that ended at `share`:
+ * a stage has ten steps at least, and ends up to one step after its share. */
+static inline bool metric_is_beyond(double at, double share) { return at > share * 1.15; }
+
 /* `best`, `last` or `mean` over the records' metric; NaN without values. */
 double metric_reduced(const RunRecord *records, size_t count, const char *metric,
                       const char *reduce);

@@ -118,7 +118,7 @@ static bool rung_decide(Study *study, Tuning *t, int rung) {
         if (c->ended >= 0 || c->is_added) continue;
         go_on(study, t, c, rung);
         whole = whole && !isnan(c->losses[rung]);
-        alive += c->losses[rung] > -INFINITY || isnan(c->losses[rung]);
+        alive += c->losses[rung] > -INFINITY;
     }
     if (!whole) return false;
     double kept = loss_kept(t, rung, tuning_kept(alive));

@@ -53,7 +53,7 @@ Status tuning_log_add(const StudyPoint *point, const ConfigReport *report, doubl
 
 Status tuning_result(const StudyPoint *point, const ConfigReport *report, double share,
                      double *out) {
-    bool is_beyond = point_share(point) > share * 1.15;
+    bool is_beyond = metric_is_beyond(point_share(point), share);
     TRY(metric_read(point->directory, report->metric, reduce_of(report),
                     &point->config->training.stop, is_beyond ? share : 1, out));
     if (metric_is_rate(report->metric)) *out = -*out;

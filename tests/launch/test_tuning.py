@@ -198,6 +198,16 @@ def a_grown_tuning_ranks_what_stopped_at_its_rungs():
     check(results[0] is not None and results[0] != by_rate[RATES[0]]["results"][0], results)
 
 
+def a_rung_that_ends_within_a_step_ranks_all():
+    """Its last step ends 7% beyond the share."""
+    training = dict(training__stop={"steps": None, "tokens": 41 * 2 * 32},
+                    lr_scheduler={"warmup": 2, "decay": "100%", "min_lr": 0})
+    sweep(tuned("overshoot", {"data.batch_size": [2]}, **training), "--local")
+    tuning = tunings("overshoot")[0]
+    check(all(c["results"][0] is not None for c in tuning["candidates"]), tuning)
+    equal(sum(c["ended_by_rung"] == 0 for c in tuning["candidates"]), 2, "ended")
+
+
 def a_metric_that_no_run_logs_is_named():
     done = sweep(tuned("unlogged", {"data.batch_size": [2]}, report__metric="mfu"),
                  "--local", code=1)
@@ -335,7 +345,7 @@ if __name__ == "__main__":
          a_best_at_the_edge_widens_the_grid, the_fastest_candidates_go_on,
          a_candidate_that_diverges_has_lost, a_seed_of_the_best_that_diverges_is_a_failure,
          a_grown_tuning_ranks_what_stopped_at_its_rungs,
-         a_metric_that_no_run_logs_is_named,
+         a_rung_that_ends_within_a_step_ranks_all, a_metric_that_no_run_logs_is_named,
          a_rung_that_cannot_be_read_is_waited_for, a_rung_that_fails_ends,
          slurm_submits_rung_by_rung, slurm_goes_on_after_a_rung_that_cannot_be_read,
          listed_points_have_grids_and_seeds_of_their_own,

@@ -228,8 +228,8 @@ static void say_failed(Speaker *k) {
     for (size_t i = 0; i < k->n; i++) {
         const Mark *m = &k->marks[i];
         if (m->failed > 0 && m->n > 0)
-            say(k, capitalized(k, SAY(k, "%d of %d runs of %s failed and are not in its mean",
-                                      m->failed, m->points, mark_name(k, m))));
+            say(k, SAY(k, "%d of %d runs of %s failed and are not in its mean.", m->failed,
+                       m->points, mark_name(k, m)));
     }
 }
 
